@@ -1,0 +1,1 @@
+//! The devlink subsystem, one file an object

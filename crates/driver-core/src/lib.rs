@@ -1,0 +1,1 @@
+//! Buses, devices, drivers, workqueues and the kernel-style log

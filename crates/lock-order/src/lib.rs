@@ -1,0 +1,1 @@
+//! The declared order of userlink's core locks, in one table

@@ -1,0 +1,1 @@
+//! Network namespaces and their exit, rtnl, network devices and their notifiers

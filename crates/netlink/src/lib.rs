@@ -1,0 +1,1 @@
+//! Generic netlink and devlink's wire: attributes, policies, extended acknowledgements, families

@@ -1,0 +1,1 @@
+//! Gives a process tree a machine that has devlink: interposition, namespaces, network devices

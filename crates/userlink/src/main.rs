@@ -1,0 +1,3 @@
+//! The `userlink` command.
+
+fn main() {}

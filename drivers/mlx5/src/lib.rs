@@ -1,0 +1,1 @@
+//! A lifelike mlx5: core, Ethernet, RDMA and LAG parts, with both generations of locking

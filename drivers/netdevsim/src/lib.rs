@@ -1,0 +1,1 @@
+//! The simulated network device that devlink developers know
