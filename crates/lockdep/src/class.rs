@@ -1,0 +1,222 @@
+//! Lock classes: what the validator reasons about instead of single locks.
+//!
+//! As in the kernel, a rule learnt on one lock holds for every lock of its class. A class is known by the place where
+//! its locks are constructed (the default), by a name, by a static [`ClassKey`], or by a [`DynamicClass`] that belongs to
+//! one object and ends with it (`lockdep_register_key` in `kernel/locking/lockdep.c`). The numeric id of a class is
+//! handed out on first use, by the graph; ids are never used twice, so that whatever was remembered about a class that
+//! has ended can never be mistaken for knowledge about a new one.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::graph;
+
+/// The name and identity of a lock class, for a `static`.
+///
+/// ```
+/// use lockdep::{ClassKey, Mutex};
+/// static QUEUE: ClassKey = ClassKey::new("queue->lock");
+/// let a = Mutex::with_class(&QUEUE, 1);
+/// let b = Mutex::with_class(&QUEUE, 2); // the same class as `a`
+/// # let _ = (a.lock().is_ok(), b.lock().is_ok());
+/// ```
+pub struct ClassKey {
+    name: &'static str,
+    id: AtomicU32,
+}
+
+impl ClassKey {
+    /// A class that reports call `name`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            id: AtomicU32::new(0),
+        }
+    }
+
+    /// The name that reports print.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn cached_id(&self) -> &AtomicU32 {
+        &self.id
+    }
+}
+
+impl fmt::Debug for ClassKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClassKey({})", self.name)
+    }
+}
+
+/// A class that belongs to one object and ends when the last handle and the last lock of it are gone.
+///
+/// Several dynamic classes may have one name: reports print the second of them as `name#2`. When a class ends, what was
+/// learnt *through* it stays known: its predecessors are connected with its successors.
+#[derive(Clone)]
+pub struct DynamicClass(Arc<DynamicKey>);
+
+struct DynamicKey {
+    name: Cow<'static, str>,
+    id: AtomicU32,
+}
+
+impl DynamicClass {
+    /// A new class, different from every other one, that reports call `name`.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self(Arc::new(DynamicKey {
+            name: name.into(),
+            id: AtomicU32::new(0),
+        }))
+    }
+
+    /// The name that reports print, without the `#N` that tells namesakes apart.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn cached_id(&self) -> &AtomicU32 {
+        &self.0.id
+    }
+}
+
+impl fmt::Debug for DynamicClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DynamicClass({})", self.0.name)
+    }
+}
+
+impl Drop for DynamicKey {
+    fn drop(&mut self) {
+        let id = *self.id.get_mut();
+        if id != 0 {
+            graph::unregister(id);
+        }
+    }
+}
+
+/// What a lock's class is made of; every constructor called `with_class` takes one.
+#[derive(Clone, Debug)]
+pub enum Class {
+    /// The place in the source where the lock was constructed.
+    Site(&'static Location<'static>),
+    /// All locks of this name, wherever they are constructed.
+    Name(Cow<'static, str>),
+    /// A static key.
+    Key(&'static ClassKey),
+    /// A key that belongs to one object.
+    Dynamic(DynamicClass),
+}
+
+impl Class {
+    /// The class of all locks of this name.
+    #[must_use]
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self::Name(name.into())
+    }
+}
+
+impl From<&'static ClassKey> for Class {
+    fn from(key: &'static ClassKey) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl From<DynamicClass> for Class {
+    fn from(class: DynamicClass) -> Self {
+        Self::Dynamic(class)
+    }
+}
+
+impl From<&DynamicClass> for Class {
+    fn from(class: &DynamicClass) -> Self {
+        Self::Dynamic(class.clone())
+    }
+}
+
+/// What kind of thing waits and is waited for: decides the numbers behind the usage characters in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sleeping lock: mutex, read-write semaphore.
+    Sleep,
+    /// A pseudo-lock: a work queue, a work item, a wait.
+    Pseudo,
+}
+
+/// The validator's part of a lock: which class it is of. The kernel's `struct lockdep_map`.
+pub(crate) struct Map {
+    /// The class id, 0 while the lock has never been taken. A cache of what `class` resolves to.
+    id: AtomicU32,
+    pub(crate) kind: Kind,
+    pub(crate) novalidate: bool,
+    pub(crate) class: Class,
+    pub(crate) level: Option<&'static crate::order::LevelInfo>,
+}
+
+impl Map {
+    pub(crate) const fn new(class: Class, kind: Kind) -> Self {
+        Self {
+            id: AtomicU32::new(0),
+            kind,
+            novalidate: false,
+            class,
+            level: None,
+        }
+    }
+
+    pub(crate) const fn novalidate(class: Class, kind: Kind) -> Self {
+        Self {
+            id: AtomicU32::new(0),
+            kind,
+            novalidate: true,
+            class,
+            level: None,
+        }
+    }
+
+    pub(crate) const fn leveled(
+        class: Class,
+        kind: Kind,
+        level: &'static crate::order::LevelInfo,
+    ) -> Self {
+        Self {
+            id: AtomicU32::new(0),
+            kind,
+            novalidate: level.novalidate,
+            class,
+            level: Some(level),
+        }
+    }
+
+    /// The id of this lock's class; 0 if it is not known yet.
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u32 {
+        self.id.load(Relaxed)
+    }
+
+    pub(crate) fn set_id(&self, id: u32) {
+        self.id.store(id, Relaxed);
+    }
+
+    /// What a report prints as the address of the lock.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("class", &self.class)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! Lock types that report to the validator, with the interface of `std::sync`.
+
+pub(crate) mod condvar;
+pub(crate) mod lock_map;
+pub(crate) mod mutex;
+pub(crate) mod rwlock;
+
+use std::fmt;
+
+/// The error of the `*_or_deadlock` methods: the calling thread holds the lock itself and would wait for itself for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WouldDeadlock;
+
+impl fmt::Display for WouldDeadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the calling thread already holds this lock and would wait for itself")
+    }
+}
+
+impl std::error::Error for WouldDeadlock {}

@@ -1,0 +1,287 @@
+//! A reader-writer lock: `std::sync::RwLock` with its order checked.
+//!
+//! `std`'s lock lets a waiting writer go first, so a second read by a thread that reads already can wait for a writer that
+//! waits for the first read. Its readers are therefore the kernel's *non-recursive* ones, those of `rw_semaphore`.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
+
+use super::WouldDeadlock;
+use crate::class::{Class, Kind, Map};
+use crate::thread::{self, Mode, Release, Taken, ip};
+
+/// `std::sync::RwLock`, poisoning included, whose order with other locks is checked on every acquisition.
+pub struct RwLock<T: ?Sized> {
+    map: Map,
+    inner: std::sync::RwLock<T>,
+}
+
+/// The right to read what an [`RwLock`] protects; ends the acquisition when dropped.
+#[must_use = "the lock is released at once if the guard is not kept"]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    // Order matters: the validator forgets the lock before it is really released.
+    _release: Release<'a>,
+    inner: std::sync::RwLockReadGuard<'a, T>,
+}
+
+/// The right to change what an [`RwLock`] protects; ends the acquisition when dropped.
+#[must_use = "the lock is released at once if the guard is not kept"]
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    // Order matters: the validator forgets the lock before it is really released.
+    _release: Release<'a>,
+    inner: std::sync::RwLockWriteGuard<'a, T>,
+}
+
+impl<T> RwLock<T> {
+    /// A lock of the class of the calling line.
+    #[track_caller]
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self::from_map(
+            Map::new(Class::Site(Location::caller()), Kind::Sleep),
+            value,
+        )
+    }
+
+    /// A lock of the class of all locks that are called `name`.
+    #[must_use]
+    pub const fn named(name: &'static str, value: T) -> Self {
+        Self::from_map(
+            Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            value,
+        )
+    }
+
+    /// A lock of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
+    #[must_use]
+    pub fn with_class(class: impl Into<Class>, value: T) -> Self {
+        Self::from_map(Map::new(class.into(), Kind::Sleep), value)
+    }
+
+    /// A lock that is listed among the locks held but whose order is never checked
+    /// (`include/linux/lockdep.h: lockdep_set_novalidate_class`).
+    #[must_use]
+    pub const fn novalidate(name: &'static str, value: T) -> Self {
+        Self::from_map(
+            Map::novalidate(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            value,
+        )
+    }
+
+    pub(crate) const fn from_map(map: Map, value: T) -> Self {
+        Self {
+            map,
+            inner: std::sync::RwLock::new(value),
+        }
+    }
+
+    /// The protected value, out of its lock.
+    ///
+    /// # Errors
+    /// The value in a [`PoisonError`] when a thread panicked while it held the lock for writing.
+    pub fn into_inner(self) -> LockResult<T> {
+        self.inner.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits for the lock and takes it for reading, after its order has been checked.
+    ///
+    /// # Errors
+    /// The guard in a [`PoisonError`] when a thread panicked while it held the lock for writing.
+    ///
+    /// # Panics
+    /// When the calling thread holds this lock for writing: after the report, instead of waiting for itself for ever.
+    #[track_caller]
+    #[inline(always)]
+    pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        let release = thread::acquire(&self.map, Mode::Read, Location::caller(), ip());
+        self.finish_read(release)
+    }
+
+    /// As [`read`](RwLock::read), but says so instead of panicking when the calling thread would wait for itself.
+    ///
+    /// # Errors
+    /// [`WouldDeadlock`], after the report.
+    #[track_caller]
+    #[inline(always)]
+    pub fn read_or_deadlock(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>, WouldDeadlock> {
+        let release = thread::acquire_or_deadlock(&self.map, Mode::Read, Location::caller(), ip())?;
+        Ok(self.finish_read(release))
+    }
+
+    /// Waits for the lock and takes it for writing, after its order has been checked.
+    ///
+    /// # Errors
+    /// The guard in a [`PoisonError`] when a thread panicked while it held the lock for writing.
+    ///
+    /// # Panics
+    /// When the calling thread holds this lock already: after the report, instead of waiting for itself for ever.
+    #[track_caller]
+    #[inline(always)]
+    pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        let release = thread::acquire(&self.map, Mode::Write, Location::caller(), ip());
+        self.finish_write(release)
+    }
+
+    /// As [`write`](RwLock::write), but says so instead of panicking when the calling thread would wait for itself.
+    ///
+    /// # Errors
+    /// [`WouldDeadlock`], after the report.
+    #[track_caller]
+    #[inline(always)]
+    pub fn write_or_deadlock(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>, WouldDeadlock> {
+        let release =
+            thread::acquire_or_deadlock(&self.map, Mode::Write, Location::caller(), ip())?;
+        Ok(self.finish_write(release))
+    }
+
+    /// Takes the lock for reading if that needs no waiting.
+    ///
+    /// # Errors
+    /// As `std::sync::RwLock::try_read`.
+    #[track_caller]
+    #[inline(always)]
+    pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let taken = |inner| RwLockReadGuard {
+            _release: thread::acquired(&self.map, Mode::Read, Taken::Try, Location::caller(), ip()),
+            inner,
+        };
+        match self.inner.try_read() {
+            Ok(inner) => Ok(taken(inner)),
+            Err(TryLockError::Poisoned(poisoned)) => Err(TryLockError::Poisoned(PoisonError::new(
+                taken(poisoned.into_inner()),
+            ))),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// Takes the lock for writing if that needs no waiting.
+    ///
+    /// # Errors
+    /// As `std::sync::RwLock::try_write`.
+    #[track_caller]
+    #[inline(always)]
+    pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        let taken = |inner| RwLockWriteGuard {
+            _release: thread::acquired(
+                &self.map,
+                Mode::Write,
+                Taken::Try,
+                Location::caller(),
+                ip(),
+            ),
+            inner,
+        };
+        match self.inner.try_write() {
+            Ok(inner) => Ok(taken(inner)),
+            Err(TryLockError::Poisoned(poisoned)) => Err(TryLockError::Poisoned(PoisonError::new(
+                taken(poisoned.into_inner()),
+            ))),
+            Err(TryLockError::WouldBlock) => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    /// Whether a thread panicked while it held the lock for writing.
+    pub fn is_poisoned(&self) -> bool {
+        self.inner.is_poisoned()
+    }
+
+    /// Forgets that a thread panicked while it held the lock for writing.
+    pub fn clear_poison(&self) {
+        self.inner.clear_poison();
+    }
+
+    /// The protected value; no locking is needed, the borrow proves that nobody else has it.
+    ///
+    /// # Errors
+    /// The value in a [`PoisonError`] when a thread panicked while it held the lock for writing.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        self.inner.get_mut()
+    }
+
+    #[inline(always)]
+    fn finish_read<'a>(&'a self, release: Release<'a>) -> LockResult<RwLockReadGuard<'a, T>> {
+        match self.inner.read() {
+            Ok(inner) => Ok(RwLockReadGuard {
+                _release: release,
+                inner,
+            }),
+            Err(poisoned) => Err(PoisonError::new(RwLockReadGuard {
+                _release: release,
+                inner: poisoned.into_inner(),
+            })),
+        }
+    }
+
+    #[inline(always)]
+    fn finish_write<'a>(&'a self, release: Release<'a>) -> LockResult<RwLockWriteGuard<'a, T>> {
+        match self.inner.write() {
+            Ok(inner) => Ok(RwLockWriteGuard {
+                _release: release,
+                inner,
+            }),
+            Err(poisoned) => Err(PoisonError::new(RwLockWriteGuard {
+                _release: release,
+                inner: poisoned.into_inner(),
+            })),
+        }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    #[track_caller]
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
