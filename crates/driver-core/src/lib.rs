@@ -1,1 +1,43 @@
-//! Buses, devices, drivers, workqueues and the kernel-style log
+//! Buses, devices, drivers, workqueues and the kernel-style log.
+//!
+//! This is what `drivers/base/`, `kernel/workqueue.c` and `kernel/printk/` are to the kernel: the part that knows
+//! which device is bound to which driver and who may run when, and nothing of networking. A [`DriverCore`] is one
+//! simulated machine's worth of it; there are no global variables, so a test builds its own.
+//!
+//! | module | is | kernel counterpart |
+//! |---|---|---|
+//! | [`mod@core`] | the machine: clock, log, random numbers, buses, system workqueue | |
+//! | [`bus`] | a bus: its devices, its drivers, how they meet | `drivers/base/bus.c` |
+//! | [`device`] | a device and `device_lock` | `drivers/base/core.c` |
+//! | [`driver`] | what a driver provides | `include/linux/device/driver.h` |
+//! | `dd` | probe, bind, release | `drivers/base/dd.c` |
+//! | [`pci`], [`auxiliary`] | the two buses with a naming scheme of their own | `drivers/pci`, `drivers/base/auxiliary.c` |
+//! | [`workqueue`] | work items and their workers | `kernel/workqueue.c` |
+//! | [`klog`] | the log that `userlink dmesg` shows | `kernel/printk` |
+//! | [`clock`], [`rng`], [`ida`] | time, chance and small numbers | |
+//!
+//! Locks: `device_lock` is the declared level `DeviceLock`; everything else in here is a leaf that is never held while
+//! foreign code runs.
+
+pub mod auxiliary;
+pub mod bus;
+pub mod clock;
+pub mod core;
+mod dd;
+pub mod device;
+pub mod driver;
+pub mod ida;
+pub mod klog;
+pub mod pci;
+pub mod rng;
+pub mod workqueue;
+
+pub use crate::core::DriverCore;
+pub use bus::Bus;
+pub use clock::{Clock, ManualClock, RealClock};
+pub use device::{Device, LockedDevice};
+pub use driver::Driver;
+pub use ida::Ida;
+pub use klog::{Klog, Level};
+pub use rng::{Rng, SeededRng};
+pub use workqueue::{Work, Workqueue};

@@ -1,0 +1,317 @@
+//! A bus: its devices, its drivers and how they meet (`drivers/base/bus.c`, `drivers/base/core.c`).
+//!
+//! A new driver is offered every device in the order they were added; a new device is offered to every driver in the
+//! order they were registered; in both cases matching is done without, and probing with, the device's lock. What leaves,
+//! leaves in reverse. Several threads may add and remove at once: the lists are only locked to be copied, never while a
+//! driver runs.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+
+use lock_order::DeviceLock;
+use lockdep::order::{Before, Held};
+use rustix::io::Errno;
+
+use crate::dd;
+use crate::device::{Device, LockedDevice};
+use crate::driver::Driver;
+use crate::klog::Klog;
+
+/// What is particular to one kind of bus (`struct bus_type`).
+pub trait BusType: Send + Sync {
+    /// The bus's name, first half of a devlink handle: `pci`.
+    fn name(&self) -> &str;
+
+    /// Offers the device to the driver.
+    ///
+    /// # Errors
+    /// Whatever the driver answers, or the bus in its place.
+    fn probe(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
+        driver.probe(device)
+    }
+
+    /// Takes the device from the driver.
+    fn remove(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) {
+        driver.remove(device);
+    }
+}
+
+/// A bus without a rule of its own, known by its name alone.
+#[derive(Debug)]
+pub struct PlainBus(&'static str);
+
+impl PlainBus {
+    /// A bus called `name`.
+    pub const fn new(name: &'static str) -> Self {
+        PlainBus(name)
+    }
+}
+
+impl BusType for PlainBus {
+    fn name(&self) -> &str {
+        self.0
+    }
+}
+
+/// A registered bus.
+pub struct Bus {
+    name: Arc<str>,
+    bus_type: Box<dyn BusType>,
+    klog: Arc<Klog>,
+    devices: lockdep::Mutex<Vec<Arc<Device>>>,
+    drivers: lockdep::Mutex<Vec<Arc<DriverPrivate>>>,
+}
+
+/// A registered driver and the devices bound to it, in the order of binding (`struct driver_private`).
+pub(crate) struct DriverPrivate {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) bound: lockdep::Mutex<Vec<Arc<Device>>>,
+}
+
+impl Bus {
+    /// A bus of this type whose devices write to `klog`.
+    pub fn new(bus_type: impl BusType + 'static, klog: Arc<Klog>) -> Arc<Self> {
+        Arc::new(Bus {
+            name: bus_type.name().into(),
+            bus_type: Box::new(bus_type),
+            klog,
+            devices: lockdep::Mutex::named("bus->klist_devices", Vec::new()),
+            drivers: lockdep::Mutex::named("bus->klist_drivers", Vec::new()),
+        })
+    }
+
+    /// The bus's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The devices, in the order they were added.
+    pub fn devices(&self) -> Vec<Arc<Device>> {
+        lock(&self.devices).clone()
+    }
+
+    /// The device of that name (`bus_find_device_by_name`).
+    pub fn find_device(&self, name: &str) -> Option<Arc<Device>> {
+        lock(&self.devices)
+            .iter()
+            .find(|device| device.name() == name)
+            .cloned()
+    }
+
+    /// The drivers, in the order they were registered.
+    pub fn drivers(&self) -> Vec<Arc<dyn Driver>> {
+        lock(&self.drivers)
+            .iter()
+            .map(|private| Arc::clone(&private.driver))
+            .collect()
+    }
+
+    /// The driver of that name (`driver_find`).
+    pub fn find_driver(&self, name: &str) -> Option<Arc<dyn Driver>> {
+        self.find_private(name)
+            .map(|private| Arc::clone(&private.driver))
+    }
+
+    /// Registers a driver and binds the devices it matches (`driver_register`). A device whose probe fails stays
+    /// unbound; that is no error of the registration.
+    ///
+    /// # Errors
+    /// `EBUSY` when a driver of that name is registered; the log says so.
+    pub fn register_driver<H>(
+        self: &Arc<Self>,
+        held: &mut Held<'_, H>,
+        driver: Arc<dyn Driver>,
+    ) -> Result<(), Errno>
+    where
+        H: Before<DeviceLock>,
+    {
+        let private = Arc::new(DriverPrivate {
+            driver,
+            bound: lockdep::Mutex::named("drv->klist_devices", Vec::new()),
+        });
+        {
+            let mut drivers = lock(&self.drivers);
+            let name = private.driver.name();
+            if drivers.iter().any(|other| other.driver.name() == name) {
+                drop(drivers);
+                self.klog.err(format_args!(
+                    "Error: Driver '{name}' is already registered, aborting..."
+                ));
+                return Err(Errno::BUSY);
+            }
+            drivers.push(Arc::clone(&private));
+        }
+        for device in self.devices() {
+            dd::__driver_attach(self, &private, &device, held);
+        }
+        Ok(())
+    }
+
+    /// Unregisters the driver of that name: its devices are unbound, the last bound first (`driver_unregister`).
+    ///
+    /// # Errors
+    /// `ENODEV` when there is no such driver.
+    pub fn unregister_driver<H>(&self, held: &mut Held<'_, H>, name: &str) -> Result<(), Errno>
+    where
+        H: Before<DeviceLock>,
+    {
+        let private = {
+            let mut drivers = lock(&self.drivers);
+            let position = drivers
+                .iter()
+                .position(|private| private.driver.name() == name)
+                .ok_or(Errno::NODEV)?;
+            // Out of the list first: nothing binds to it from here on.
+            drivers.remove(position)
+        };
+        dd::driver_detach(self, &private, held);
+        Ok(())
+    }
+
+    /// Puts a device on the bus and offers it to the drivers (`device_add`). A device that no driver takes stays on
+    /// the bus unbound.
+    ///
+    /// # Errors
+    /// `EEXIST` when a device of that name is on the bus.
+    pub fn add_device<H>(&self, held: &mut Held<'_, H>, device: &Arc<Device>) -> Result<(), Errno>
+    where
+        H: Before<DeviceLock>,
+    {
+        {
+            let mut devices = lock(&self.devices);
+            if devices.iter().any(|other| other.name() == device.name()) {
+                return Err(Errno::EXIST);
+            }
+            devices.push(Arc::clone(device));
+        }
+        dd::__device_attach(self, device, held);
+        Ok(())
+    }
+
+    /// Takes a device off the bus, after its driver has given it up (`device_del`). Does nothing if it is not there.
+    pub fn remove_device<H>(&self, held: &mut Held<'_, H>, device: &Arc<Device>)
+    where
+        H: Before<DeviceLock>,
+    {
+        // No driver may take it again between the release and the end.
+        device.lock(held).state.dead = true;
+        bus_remove_device(self, device, held);
+    }
+
+    /// Binds a device to the driver of that name, as `echo DEVICE > /sys/bus/BUS/drivers/DRIVER/bind` does.
+    ///
+    /// # Errors
+    /// `ENODEV` when there is no such driver, device or match, `EBUSY` when the device is bound, else what probe says.
+    pub fn bind<H>(&self, held: &mut Held<'_, H>, device: &str, driver: &str) -> Result<(), Errno>
+    where
+        H: Before<DeviceLock>,
+    {
+        let device = self.find_device(device).ok_or(Errno::NODEV)?;
+        let private = self.find_private(driver).ok_or(Errno::NODEV)?;
+        if !private.driver.matches(&device) {
+            return Err(Errno::NODEV);
+        }
+        dd::device_driver_attach(self, &private, &device, held)
+    }
+
+    /// Takes a device from the driver of that name, as `echo DEVICE > /sys/bus/BUS/drivers/DRIVER/unbind` does.
+    ///
+    /// # Errors
+    /// `ENODEV` when there is no such device or it is not bound to that driver.
+    pub fn unbind<H>(&self, held: &mut Held<'_, H>, device: &str, driver: &str) -> Result<(), Errno>
+    where
+        H: Before<DeviceLock>,
+    {
+        let device = self.find_device(device).ok_or(Errno::NODEV)?;
+        if dd::device_release_driver_internal(self, &device, Some(driver), held) {
+            Ok(())
+        } else {
+            Err(Errno::NODEV)
+        }
+    }
+
+    /// Tells the drivers of all devices, the last added first, that the machine goes down (`device_shutdown`).
+    pub fn shutdown<H>(&self, held: &mut Held<'_, H>)
+    where
+        H: Before<DeviceLock>,
+    {
+        for device in self.devices().iter().rev() {
+            let mut locked = device.lock(held);
+            if let Some(driver) = device.driver() {
+                driver.shutdown(&mut locked);
+            }
+        }
+    }
+
+    /// Unregisters all drivers, the last registered first, then takes all devices off, the last added first.
+    pub fn dismantle<H>(&self, held: &mut Held<'_, H>)
+    where
+        H: Before<DeviceLock>,
+    {
+        loop {
+            let Some(private) = lock(&self.drivers).pop() else {
+                break;
+            };
+            dd::driver_detach(self, &private, held);
+        }
+        for device in self.devices().iter().rev() {
+            self.remove_device(held, device);
+        }
+    }
+
+    /// The log that the bus and its devices write to.
+    pub fn klog(&self) -> &Arc<Klog> {
+        &self.klog
+    }
+
+    pub(crate) fn bus_type(&self) -> &dyn BusType {
+        &*self.bus_type
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    pub(crate) fn privates(&self) -> Vec<Arc<DriverPrivate>> {
+        lock(&self.drivers).clone()
+    }
+
+    pub(crate) fn find_private(&self, name: &str) -> Option<Arc<DriverPrivate>> {
+        lock(&self.drivers)
+            .iter()
+            .find(|private| private.driver.name() == name)
+            .cloned()
+    }
+
+    fn forget(&self, device: &Arc<Device>) {
+        let mut devices = lock(&self.devices);
+        if let Some(position) = devices.iter().position(|other| Arc::ptr_eq(other, device)) {
+            let removed = devices.remove(position);
+            drop(devices);
+            drop(removed);
+        }
+    }
+}
+
+/// Off the list, then off its driver: in the kernel, too, a device that is being removed is no longer found by name.
+#[inline(never)]
+fn bus_remove_device<H>(bus: &Bus, device: &Arc<Device>, held: &mut Held<'_, H>)
+where
+    H: Before<DeviceLock>,
+{
+    bus.forget(device);
+    dd::device_release_driver_internal(bus, device, None, held);
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("name", &self.name)
+            .field("devices", &self.devices())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &lockdep::Mutex<T>) -> lockdep::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,553 @@
+//! The workers, what they run next, and who waits for it.
+//!
+//! One lock, the pool's, orders everything: an item's and a queue's state are only looked at under it. Nothing foreign
+//! is called or dropped while it is held: an item's function may own the last reference to an object whose end comes
+//! back here.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lockdep::order::Held;
+use lockdep::{Condvar, Mutex, MutexGuard};
+
+use super::{WorkInner, WorkqueueInner};
+use crate::bus::lock;
+use crate::clock::{Clock, Tick};
+use crate::klog::Klog;
+
+/// The workers of one machine. Dropping it ends them, once what is queued has been run.
+pub struct WorkerPool {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    me: Weak<Shared>,
+    clock: Arc<dyn Clock>,
+    klog: Arc<Klog>,
+    pool: Mutex<Pool>,
+    /// There is an item to run, or no more will come.
+    more_work: Condvar,
+    /// An item has run.
+    done: Condvar,
+    /// The earliest timer has changed, or no more will come.
+    timer_changed: Condvar,
+    /// Whether the clock ticks us; if not, a thread waits for the timers.
+    driven: AtomicBool,
+}
+
+#[derive(Default)]
+struct Pool {
+    worklist: VecDeque<Item>,
+    timers: BTreeMap<(Duration, u64), Item>,
+    timer_thread: bool,
+    idle: usize,
+    next_seq: u64,
+    next_worker: usize,
+    threads: Vec<JoinHandle<()>>,
+    stopping: bool,
+}
+
+/// An item on a queue.
+struct Item {
+    queue: Arc<WorkqueueInner>,
+    work: Arc<WorkInner>,
+    seq: u64,
+}
+
+/// What a queue knows of its items.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// How many are on the pool's list or running.
+    active: usize,
+    /// Those for which there is no room yet.
+    inactive: VecDeque<Item>,
+    /// The sequence numbers of those that have not run to their end.
+    outstanding: BTreeSet<u64>,
+}
+
+/// What an item waits for, and who runs it.
+#[derive(Default)]
+pub(super) struct WorkState {
+    pending: Option<Pending>,
+    running: Option<u64>,
+    cancelling: usize,
+}
+
+#[derive(Clone)]
+enum Pending {
+    Timer(Duration, u64),
+    Queued(u64, Weak<WorkqueueInner>),
+}
+
+thread_local! {
+    /// The queue, the item and the sequence number that this worker runs, by address.
+    static CURRENT: Cell<Option<(usize, usize, u64)>> = const { Cell::new(None) };
+}
+
+fn address<T>(object: &Arc<T>) -> usize {
+    Arc::as_ptr(object) as usize
+}
+
+impl WorkerPool {
+    /// Workers that run on this clock and report to this log. None is started before there is work.
+    pub fn new(clock: Arc<dyn Clock>, klog: Arc<Klog>) -> Arc<Self> {
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: Weak::clone(me),
+            clock,
+            klog,
+            pool: Mutex::named("&pool->lock", Pool::default()),
+            more_work: Condvar::new(),
+            done: Condvar::new(),
+            timer_changed: Condvar::new(),
+            driven: AtomicBool::new(false),
+        });
+        let tick: Weak<dyn Tick> = shared.me.clone();
+        let driven = shared.clock.drive(tick);
+        shared.driven.store(driven, Ordering::Relaxed);
+        Arc::new(WorkerPool { shared })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Ends the workers, after they have run what is queued; what waits for its time is dropped. From then on nothing
+    /// can be queued. Called from a work item, it does not wait for that item.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+}
+
+impl Drop for WorkerPool {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl fmt::Debug for WorkerPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pool = self.shared.lock();
+        f.debug_struct("WorkerPool")
+            .field("workers", &pool.next_worker)
+            .field("idle", &pool.idle)
+            .field("waiting", &pool.worklist.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.pool)
+    }
+
+    pub(super) fn queue(&self, queue: &Arc<WorkqueueInner>, work: &Arc<WorkInner>) -> bool {
+        let mut pool = self.lock();
+        if !self.may_queue(&pool, work) {
+            return false;
+        }
+        self.insert(&mut pool, queue, work);
+        self.kick(&mut pool);
+        true
+    }
+
+    pub(super) fn queue_delayed(
+        &self,
+        queue: &Arc<WorkqueueInner>,
+        work: &Arc<WorkInner>,
+        delay: Duration,
+    ) -> bool {
+        if delay.is_zero() {
+            return self.queue(queue, work);
+        }
+        let mut pool = self.lock();
+        if !self.may_queue(&pool, work) {
+            return false;
+        }
+        let deadline = self.clock.now() + delay;
+        let seq = pool.next_seq();
+        lock(&work.state).pending = Some(Pending::Timer(deadline, seq));
+        pool.timers.insert(
+            (deadline, seq),
+            Item {
+                queue: Arc::clone(queue),
+                work: Arc::clone(work),
+                seq,
+            },
+        );
+        if !self.driven.load(Ordering::Relaxed) && !pool.timer_thread {
+            pool.timer_thread = self.spawn(&mut pool, "timers".to_owned(), Shared::timer_thread);
+        }
+        drop(pool);
+        self.timer_changed.notify_all();
+        true
+    }
+
+    /// Whether the item is free to be queued here. An item stays with the machine that it was first queued on.
+    fn may_queue(&self, pool: &Pool, work: &Arc<WorkInner>) -> bool {
+        let Some(me) = self.me.upgrade() else {
+            return false;
+        };
+        let home = work.shared.get_or_init(|| me);
+        let state = lock(&work.state);
+        std::ptr::eq(&**home, self)
+            && !pool.stopping
+            && state.pending.is_none()
+            && state.cancelling == 0
+    }
+
+    fn insert(&self, pool: &mut Pool, queue: &Arc<WorkqueueInner>, work: &Arc<WorkInner>) {
+        let seq = pool.next_seq();
+        lock(&work.state).pending = Some(Pending::Queued(seq, Arc::downgrade(queue)));
+        let item = Item {
+            queue: Arc::clone(queue),
+            work: Arc::clone(work),
+            seq,
+        };
+        let mut state = lock(&queue.queue);
+        state.outstanding.insert(seq);
+        if state.active < queue.max_active {
+            state.active += 1;
+            pool.worklist.push_back(item);
+        } else {
+            state.inactive.push_back(item);
+        }
+    }
+
+    /// If there is an item to run, wakes an idle worker, or starts one. The worker that takes an item kicks again, so
+    /// that waking one sleeper twice loses nothing.
+    fn kick(&self, pool: &mut Pool) {
+        if pool.runnable().is_none() {
+            return;
+        }
+        if pool.idle > 0 {
+            self.more_work.notify_one();
+            return;
+        }
+        let name = format!("kworker/u4:{}", pool.next_worker);
+        if self.spawn(pool, name, Shared::worker_thread) {
+            pool.next_worker += 1;
+        }
+    }
+
+    fn spawn(&self, pool: &mut Pool, name: String, main: fn(&Shared)) -> bool {
+        let Some(me) = self.me.upgrade() else {
+            return false;
+        };
+        match thread::Builder::new().name(name).spawn(move || main(&me)) {
+            Ok(handle) => {
+                pool.threads.push(handle);
+                true
+            }
+            // What is queued waits for the next worker that becomes free.
+            Err(error) => {
+                self.klog.err(format_args!(
+                    "workqueue: failed to create a worker: {error}"
+                ));
+                false
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn worker_thread(&self) {
+        let mut pool = self.lock();
+        loop {
+            if let Some(position) = pool.runnable() {
+                // Only workers take items off the list, one at a time under the lock.
+                let Some(item) = pool.worklist.remove(position) else {
+                    continue;
+                };
+                {
+                    let mut state = lock(&item.work.state);
+                    state.pending = None;
+                    state.running = Some(item.seq);
+                }
+                self.kick(&mut pool);
+                drop(pool);
+                self.process_one_work(&item);
+                pool = self.lock();
+                lock(&item.work.state).running = None;
+                Self::settle(&mut pool, &item);
+                drop(pool);
+                self.done.notify_all();
+                drop(item);
+                pool = self.lock();
+            } else if pool.stopping && pool.worklist.is_empty() {
+                break;
+            } else {
+                pool.idle += 1;
+                pool = self
+                    .more_work
+                    .wait(pool)
+                    .unwrap_or_else(PoisonError::into_inner);
+                pool.idle -= 1;
+            }
+        }
+        drop(pool);
+        // Others may be asleep although nothing will come.
+        self.more_work.notify_all();
+    }
+
+    #[inline(never)]
+    fn process_one_work(&self, item: &Item) {
+        let _queue = item.queue.map.acquire();
+        let _work = item.work.map.acquire();
+        lockdep::set_task_context(Some(format!(
+            "Workqueue: {} {}",
+            item.queue.name, item.work.function_name
+        )));
+        CURRENT.set(Some((address(&item.queue), address(&item.work), item.seq)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut function = item
+                .work
+                .function
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            function(&mut Held::root());
+        }));
+        CURRENT.set(None);
+        lockdep::set_task_context(None);
+        if let Err(payload) = result {
+            self.klog.crit(format_args!(
+                "workqueue: {} {} panicked: {}",
+                item.queue.name,
+                item.work.function_name,
+                panic_text(&*payload)
+            ));
+        }
+    }
+
+    /// An item is off its queue, run or cancelled: makes room for the next one.
+    fn settle(pool: &mut Pool, item: &Item) {
+        let mut queue = lock(&item.queue.queue);
+        queue.outstanding.remove(&item.seq);
+        queue.active -= 1;
+        if let Some(next) = queue.inactive.pop_front() {
+            queue.active += 1;
+            pool.worklist.push_back(next);
+        }
+    }
+
+    pub(super) fn is_pending(&self, work: &WorkInner) -> bool {
+        let _pool = self.lock();
+        lock(&work.state).pending.is_some()
+    }
+
+    pub(super) fn flush_queue(&self, queue: &Arc<WorkqueueInner>) {
+        let mut pool = self.lock();
+        let limit = pool.next_seq;
+        // Reported by the caller's touch of the pseudo-lock; to wait for oneself, or for what comes after oneself on an
+        // ordered queue, would never end.
+        let own = CURRENT
+            .get()
+            .filter(|(current, ..)| *current == address(queue))
+            .map(|(.., seq)| seq);
+        if own.is_some() && queue.max_active == 1 {
+            return;
+        }
+        while lock(&queue.queue)
+            .outstanding
+            .range(..limit)
+            .any(|seq| Some(*seq) != own)
+        {
+            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn flush_work(&self, work: &Arc<WorkInner>) -> bool {
+        let mut pool = self.lock();
+        let pending = lock(&work.state).pending.clone();
+        let (target, queue) = match pending {
+            Some(Pending::Timer(deadline, seq)) => {
+                let Some(item) = pool.timers.remove(&(deadline, seq)) else {
+                    return false;
+                };
+                let target = pool.next_seq;
+                self.insert(&mut pool, &item.queue, work);
+                self.kick(&mut pool);
+                (target, Some(Arc::clone(&item.queue)))
+            }
+            Some(Pending::Queued(seq, queue)) => (seq, queue.upgrade()),
+            None => match lock(&work.state).running {
+                Some(seq) => (seq, None),
+                None => return false,
+            },
+        };
+        let current = CURRENT.get();
+        if let Some(queue) = &queue
+            && queue.max_active == 1
+        {
+            drop(pool);
+            // As the kernel: to flush an item is to wait for the whole of an ordered queue before it.
+            queue.map.touch();
+            if current.is_some_and(|(current, ..)| current == address(queue)) {
+                return false;
+            }
+            pool = self.lock();
+        }
+        if current.is_some_and(|(_, current, _)| current == address(work)) {
+            return false;
+        }
+        loop {
+            let waiting = {
+                let state = lock(&work.state);
+                state.running == Some(target)
+                    || matches!(state.pending, Some(Pending::Queued(seq, _)) if seq == target)
+            };
+            if !waiting {
+                return true;
+            }
+            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn cancel(&self, work: &Arc<WorkInner>) -> bool {
+        let mut pool = self.lock();
+        let removed = self.remove_pending(&mut pool, work);
+        drop(pool);
+        let was_pending = removed.is_some();
+        if was_pending {
+            self.done.notify_all();
+        }
+        was_pending
+    }
+
+    /// Takes a waiting item off the timers or its queue. What is returned is to be dropped without the pool's lock.
+    fn remove_pending(&self, pool: &mut Pool, work: &Arc<WorkInner>) -> Option<Item> {
+        let pending = lock(&work.state).pending.take()?;
+        match pending {
+            Pending::Timer(deadline, seq) => pool.timers.remove(&(deadline, seq)),
+            Pending::Queued(seq, queue) => {
+                if let Some(position) = pool.worklist.iter().position(|item| item.seq == seq) {
+                    let item = pool.worklist.remove(position)?;
+                    Self::settle(pool, &item);
+                    self.kick(pool);
+                    return Some(item);
+                }
+                let queue = queue.upgrade()?;
+                let mut state = lock(&queue.queue);
+                let position = state.inactive.iter().position(|item| item.seq == seq)?;
+                state.outstanding.remove(&seq);
+                state.inactive.remove(position)
+            }
+        }
+    }
+
+    pub(super) fn cancel_sync(&self, work: &Arc<WorkInner>) -> bool {
+        let mut pool = self.lock();
+        lock(&work.state).cancelling += 1;
+        let removed = self.remove_pending(&mut pool, work);
+        let own = CURRENT
+            .get()
+            .is_some_and(|(_, current, _)| current == address(work));
+        while !own && lock(&work.state).running.is_some() {
+            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        lock(&work.state).cancelling -= 1;
+        drop(pool);
+        self.done.notify_all();
+        removed.is_some()
+    }
+
+    /// Queues every item whose time has come.
+    fn run_timers(&self, pool: &mut Pool) -> Vec<Item> {
+        let now = self.clock.now();
+        let later = pool.timers.split_off(&(now, u64::MAX));
+        let expired = std::mem::replace(&mut pool.timers, later);
+        let mut fired = Vec::new();
+        for item in expired.into_values() {
+            self.insert(pool, &item.queue, &item.work);
+            fired.push(item);
+        }
+        self.kick(pool);
+        fired
+    }
+
+    fn timer_thread(&self) {
+        let mut pool = self.lock();
+        while !pool.stopping {
+            let fired = self.run_timers(&mut pool);
+            let next = pool.timers.keys().next().map(|(deadline, _)| *deadline);
+            if !fired.is_empty() {
+                drop(pool);
+                drop(fired);
+                pool = self.lock();
+                continue;
+            }
+            pool = match next {
+                None => self
+                    .timer_changed
+                    .wait(pool)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let timeout = deadline.saturating_sub(self.clock.now());
+                    self.timer_changed
+                        .wait_timeout(pool, timeout)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    fn stop(&self) {
+        let mut pool = self.lock();
+        pool.stopping = true;
+        let timers = std::mem::take(&mut pool.timers);
+        for item in timers.values() {
+            lock(&item.work.state).pending = None;
+        }
+        let threads = std::mem::take(&mut pool.threads);
+        drop(pool);
+        drop(timers);
+        self.more_work.notify_all();
+        self.timer_changed.notify_all();
+        for handle in threads {
+            // A worker that ends the machine from within an item cannot wait for itself; it ends with its loop.
+            if handle.thread().id() != thread::current().id() {
+                // A worker's panic has been logged and its item is accounted for.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+impl Tick for Shared {
+    fn tick(&self) {
+        let mut pool = self.lock();
+        let fired = self.run_timers(&mut pool);
+        drop(pool);
+        drop(fired);
+    }
+}
+
+impl Pool {
+    fn next_seq(&mut self) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+
+    /// The first item that nobody runs already.
+    fn runnable(&self) -> Option<usize> {
+        self.worklist
+            .iter()
+            .position(|item| lock(&item.work.state).running.is_none())
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}
