@@ -1,0 +1,208 @@
+//! Unmodified clients: each lists the device, reloads it into a namespace and sees it there.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::machine::{DEVICE, Machine, Ran, Who, skip, tool};
+
+/// The three lines that each client's program prints around its reload.
+#[track_caller]
+fn check_listed(ran: &Ran) {
+    let line = |start: &str| {
+        ran.out
+            .lines()
+            .find_map(|line| line.strip_prefix(start))
+            .unwrap_or_else(|| panic!("no line {start:?}: {}", ran.tail()))
+    };
+    let has = |text: &str| text.split_whitespace().any(|name| name == DEVICE);
+    assert!(
+        has(line("here: ")) && !has(line("here, after:")) && has(line("n1: ")),
+        "{}",
+        ran.tail()
+    );
+}
+
+fn iproute2(who: Who) {
+    let Some(machine) = Machine::new(who) else {
+        return;
+    };
+    let ran = machine.run("
+        list() { devlink $1 $2 dev show | sed 's/: .*//;s/:$//' | grep -v '^ ' | tr '\\n' ' '; }
+        ip netns add n1 || exit 1
+        echo \"here: $(list)\"
+        devlink dev reload $DEVICE netns n1 || exit 2
+        echo \"here, after: $(list)\"
+        echo \"n1: $(list -N n1)\"
+        devlink -N n1 dev reload $DEVICE netns 1 || devlink -N n1 dev reload $DEVICE netns $$ || exit 3
+        devlink dev show $DEVICE >/dev/null || exit 4
+    ").good();
+    check_listed(&ran);
+}
+
+#[test]
+fn iproute2_as_root() {
+    iproute2(Who::Root);
+}
+
+#[test]
+fn iproute2_as_user() {
+    iproute2(Who::User);
+}
+
+#[test]
+fn iproute2_prints_json() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine.run("devlink -j dev show; devlink -j port show; devlink -j dev info; devlink -j dev param show").good();
+    assert_eq!(ran.out.lines().count(), 4, "{}", ran.tail());
+    for line in ran.out.lines() {
+        assert!(
+            line.starts_with('{') && line.ends_with('}') && line.contains(DEVICE),
+            "{}",
+            ran.tail()
+        );
+    }
+}
+
+fn pyroute2(who: Who) {
+    let Some(machine) = Machine::new(who) else {
+        return;
+    };
+    let venv = machine.outside("$VENV/bin/python -c 'import pyroute2'");
+    if venv.code != 0 {
+        return skip("pyroute2 is not installed in target/venv (./x test does that)");
+    }
+    let ran = machine.run("ip netns add n1 && exec $VENV/bin/python $CLIENTS/python/pyroute2_reload.py $DEVICE n1").good();
+    check_listed(&ran);
+}
+
+#[test]
+fn pyroute2_as_root() {
+    pyroute2(Who::Root);
+}
+
+#[test]
+fn pyroute2_as_user() {
+    pyroute2(Who::User);
+}
+
+/// The Go client, a static binary that makes its system calls itself; `None` where it cannot be built.
+fn go_client() -> Option<&'static str> {
+    const SOURCES: &str = "/usr/share/gocode";
+    static BUILT: OnceLock<bool> = OnceLock::new();
+    let built = *BUILT.get_or_init(|| {
+        let found = Path::new(SOURCES)
+            .join("src/github.com/vishvananda/netlink")
+            .is_dir();
+        if !found || Command::new("go").arg("version").output().is_err() {
+            return false;
+        }
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/go/main.go");
+        let mut go = Command::new("go");
+        go.env("GOPATH", SOURCES)
+            .env("GO111MODULE", "off")
+            .env("GOFLAGS", "")
+            .env("CGO_ENABLED", "0");
+        go.env("GOCACHE", place.join("go-cache"));
+        tool(
+            go.arg("build")
+                .arg("-o")
+                .arg(place.join("vishvananda"))
+                .arg(source),
+        );
+        true
+    });
+    if !built {
+        skip("needs golang-go and golang-github-vishvananda-netlink-dev");
+    }
+    built.then_some("$BUILT/vishvananda")
+}
+
+fn vishvananda(who: Who) {
+    let Some(machine) = Machine::new(who) else {
+        return;
+    };
+    let Some(client) = go_client() else { return };
+    let ran = machine
+        .run(&format!("ip netns add n1 && exec {client} $DEVICE n1"))
+        .good();
+    check_listed(&ran);
+    assert!(
+        ran.out
+            .contains(&format!("driver of {DEVICE}: mlx5_core\n")),
+        "{}",
+        ran.tail()
+    );
+}
+
+#[test]
+fn vishvananda_as_root() {
+    vishvananda(Who::Root);
+}
+
+#[test]
+fn vishvananda_as_user() {
+    vishvananda(Who::User);
+}
+
+/// What is not devlink's is the real kernel's, in the same socket and in the same dump.
+#[test]
+fn other_families_are_the_kernels() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let inside = machine
+        .run("python3 $CLIENTS/python/families.py; python3 $CLIENTS/python/families.py")
+        .good();
+    let outside = machine
+        .outside("unshare -Urn python3 $CLIENTS/python/families.py")
+        .good();
+    let set = |text: &str| {
+        text.lines()
+            .map(str::to_owned)
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let (inside, outside) = (set(&inside.out), set(&outside.out));
+    let ours: Vec<_> = inside
+        .difference(&outside)
+        .filter(|line| !line.starts_with("devlink "))
+        .collect();
+    let lost: Vec<_> = outside
+        .difference(&inside)
+        .filter(|line| !line.starts_with("devlink "))
+        .collect();
+    assert!(
+        inside.iter().any(|line| line.starts_with("devlink ")),
+        "{inside:?}"
+    );
+    assert!(
+        ours.is_empty() && lost.is_empty(),
+        "added {ours:?}, lost {lost:?}"
+    );
+}
+
+#[test]
+fn many_clients_at_once() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine.run("
+        for i in $(seq 8); do
+            (for j in $(seq 12); do devlink dev show $DEVICE || echo bad; devlink port show >/dev/null || echo bad; done) &
+        done
+        wait
+    ").good();
+    assert_eq!(
+        ran.out
+            .lines()
+            .filter(|line| line.starts_with(DEVICE))
+            .count(),
+        96,
+        "{}",
+        ran.tail()
+    );
+    assert!(!ran.out.contains("bad"), "{}", ran.tail());
+}

@@ -1,0 +1,15 @@
+//! The `userlink` command as its users meet it: the real binary, real clients, real namespaces.
+//!
+//! Every test starts a machine with `userlink run` and types commands into it ([`machine`]). A test that cannot run here
+//! (no root, no client installed) says `skipped: NAME: REASON` on standard error, and `./x test` counts it as skipped.
+
+mod clients;
+mod command;
+mod hostile;
+mod identity;
+mod leaks;
+mod machine;
+mod monitor;
+mod origin;
+mod relay;
+mod wire;
