@@ -1,0 +1,4 @@
+//! The facts about devlink.
+
+pub mod attr;
+pub mod cmd;
