@@ -1,0 +1,65 @@
+//! The real network devices behind the simulated ones.
+//!
+//! A machine with a [`NetdevBackend`] has, for every registered [`Netdev`](crate::Netdev), a real device in the real
+//! namespace, whose name and interface index are the device's. Without one, devices exist in the model alone: their
+//! names are given out by the model, and so are their interface indices, from 2 upwards in each namespace, since 1 is
+//! the loopback device's. Such an index means nothing to `ip link`, but tells a client's devices apart.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::net::Net;
+
+/// Makes real devices.
+pub trait NetdevBackend: Send + Sync {
+    /// Makes a device. Called under `rtnl_mutex`.
+    ///
+    /// # Errors
+    /// `EEXIST` when the name is taken in the namespace; anything else the operating system says.
+    fn create(&self, request: &NetdevRequest<'_>) -> Result<Box<dyn RealNetdev>, Errno>;
+}
+
+/// The device that is wanted.
+#[derive(Debug)]
+pub struct NetdevRequest<'a> {
+    /// In which namespace.
+    pub net: &'a Arc<Net>,
+    /// Its name, or a pattern with one `%d`, for which the lowest number is to be taken that is free in the namespace.
+    pub name: &'a str,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Its largest payload, in bytes.
+    pub mtu: u32,
+    /// Whether it starts with a carrier.
+    pub carrier: bool,
+}
+
+/// A real device. Dropping it removes it; if it has already gone, with its namespace or by another's hand, that does
+/// nothing.
+pub trait RealNetdev: Send {
+    /// The name it got.
+    fn name(&self) -> String;
+
+    /// The interface index it got.
+    fn ifindex(&self) -> u32;
+
+    /// Plugs the cable in or out.
+    ///
+    /// # Errors
+    /// What the operating system says, for instance because the device is gone.
+    fn set_carrier(&mut self, carrier: bool) -> Result<(), Errno>;
+
+    /// Renames it.
+    ///
+    /// # Errors
+    /// `EEXIST` when the name is taken, else what the operating system says.
+    fn rename(&mut self, name: &str) -> Result<(), Errno>;
+
+    /// Moves it to another namespace, under the name or pattern given; a device that has gone with its old namespace is
+    /// made anew. Afterwards [`name`](RealNetdev::name) and [`ifindex`](RealNetdev::ifindex) are those of the new place.
+    ///
+    /// # Errors
+    /// `EEXIST` when the name is taken there, else what the operating system says.
+    fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<(), Errno>;
+}
