@@ -1,1 +1,37 @@
-//! The devlink subsystem, one file an object
+//! The devlink subsystem, one file an object.
+//!
+//! Every object's file has the same ladder: the type, its look-ups from a request, **one** encoder that replies, dumps and
+//! notifications share, the notifications, the handlers of its commands, the API for drivers.
+//!
+//! * [`core`]: instances, references, the locked instance; [`subsystem`]: their table, and what happens when a namespace ends
+//! * [`dev`]: what an instance shows of itself; [`reload`]: how it is taken down and brought up, here or elsewhere
+//! * [`param`], [`port`]: the objects of an instance; `absent`: the answers for objects that are not built
+//! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
+//! * [`ops`]: what a driver does for its instance
+//!
+//! The locking in one paragraph: an instance's lock comes after `pernet_ops_rwsem` and the lock of its device and before
+//! everything a driver or the network devices have. What is called `devl_*` in the kernel is a method of the locked
+//! instance here, and the token it carries lets a driver take only what may follow; a driver that, in its `reload_down`,
+//! registers or unregisters a *global* netdevice notifier does not compile, because that takes `pernet_ops_rwsem`.
+
+mod absent;
+pub mod core;
+pub mod dev;
+mod netlink;
+mod notify;
+pub mod ops;
+pub mod param;
+pub mod port;
+pub mod reload;
+pub mod subsystem;
+
+pub use crate::core::{Devl, Devlink, Objects};
+pub use dev::InfoReq;
+pub use ops::Ops;
+pub use param::{Cmode, Cmodes, Generic, Param, ParamType, ParamValue};
+pub use port::{
+    Flavour, FnOpstate, FnState, NewPort, NoPortOps, Port, PortAttrs, PortOp, PortOpSet, PortOps,
+    PortType,
+};
+pub use reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
+pub use subsystem::Subsystem;

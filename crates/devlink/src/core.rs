@@ -1,0 +1,334 @@
+//! Instances: the table of them, references, and the locked instance.
+//!
+//! Three states of knowing an instance, each a type of its own:
+//!
+//! * [`Arc<Devlink>`](Devlink) is a **reference**. It keeps the memory and the lock, and says nothing about registration or
+//!   namespace; both may change until the lock is held.
+//! * [`Devl`] is the **locked instance**. What the kernel calls `devl_*` are its methods, so they cannot be called unlocked.
+//!   [`Devlink::lock`] gives it to drivers; requests get it by [`Devlink::lock_registered`], which looks at registration and
+//!   namespace again, for both may have changed while it waited.
+//! * [`Objects`] is the locked instance without the permission to take further locks. [`Devl::parts`] separates the two for a
+//!   driver that takes a lock of its own and registers objects under it.
+//!
+//! The table is ordered by index, and every walk over it goes up: a namespace's end depends on that (a nested instance is
+//! younger than the instance that makes it, and gone when its turn comes).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use driver_core::Device;
+use lock_order::DevlinkLock;
+use lockdep::DynamicClass;
+use lockdep::order::{Before, Held, Mutex as OrderedMutex, MutexGuard};
+use net_core::{Net, NetId};
+use netlink::KernelVersion;
+use rustix::io::Errno;
+
+use crate::notify;
+use crate::ops::Ops;
+use crate::param::ParamItem;
+use crate::port::Port;
+use crate::reload::ReloadStats;
+use crate::subsystem::Subsystem;
+
+/// A device's devlink instance (`struct devlink`).
+///
+/// Made by [`Subsystem::alloc`], given back by [`free`](Self::free).
+pub struct Devlink {
+    subsystem: Arc<Subsystem>,
+    index: u32,
+    dev: Arc<Device>,
+    driver_name: String,
+    ops: Arc<dyn Ops>,
+    /// The namespace; written under the instance lock, read by anyone. Not a pin: the namespace may be gone.
+    net: lockdep::RwLock<Arc<Net>>,
+    registered: AtomicBool,
+    lock: OrderedMutex<DevlinkLock, State>,
+}
+
+/// What the instance lock protects.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) ports: BTreeMap<u32, Arc<Port>>,
+    pub(crate) params: BTreeMap<u32, ParamItem>,
+    pub(crate) reload_failed: bool,
+    pub(crate) stats: ReloadStats,
+    pub(crate) remote_stats: ReloadStats,
+}
+
+impl Devlink {
+    pub(crate) fn new(
+        subsystem: Arc<Subsystem>,
+        index: u32,
+        ops: Arc<dyn Ops>,
+        net: Arc<Net>,
+        dev: Arc<Device>,
+    ) -> Self {
+        let driver_name = dev
+            .driver()
+            .map_or_else(String::new, |driver| driver.name().to_owned());
+        let class = DynamicClass::new("&devlink->lock");
+        Self {
+            subsystem,
+            index,
+            dev,
+            driver_name,
+            ops,
+            net: lockdep::RwLock::named("&devlink->_net", net),
+            registered: AtomicBool::new(false),
+            lock: OrderedMutex::with_class(class, State::default()),
+        }
+    }
+
+    /// The instance's index: never 0-padded, given out cyclically, the order of every dump.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// First half of the handle: the name of the device's bus.
+    pub fn bus_name(&self) -> &str {
+        self.dev.bus()
+    }
+
+    /// Second half of the handle: the device's name.
+    pub fn dev_name(&self) -> &str {
+        self.dev.name()
+    }
+
+    /// The device that the instance belongs to.
+    pub fn dev(&self) -> &Arc<Device> {
+        &self.dev
+    }
+
+    /// Name of the driver that made the instance.
+    pub fn driver_name(&self) -> &str {
+        &self.driver_name
+    }
+
+    /// The driver's operations.
+    pub fn ops(&self) -> &Arc<dyn Ops> {
+        &self.ops
+    }
+
+    /// The kernel that the machine shows.
+    pub fn kernel(&self) -> KernelVersion {
+        self.subsystem.kernel()
+    }
+
+    /// The network namespace that the instance is in now. Stays so only while the instance is locked.
+    pub fn net(&self) -> Arc<Net> {
+        Arc::clone(
+            &self
+                .net
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+
+    pub(crate) fn is_in(&self, net: NetId) -> bool {
+        self.net().id() == net
+    }
+
+    /// Whether the instance is open to users now. Stays so only while the instance is locked.
+    pub fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn subsystem(&self) -> &Arc<Subsystem> {
+        &self.subsystem
+    }
+
+    /// Locks the instance (`devl_lock`).
+    pub fn lock<'t, H: Before<DevlinkLock>>(
+        self: &'t Arc<Self>,
+        held: &'t mut Held<'_, H>,
+    ) -> Devl<'t> {
+        let (state, held) = self.lock.lock(held);
+        Devl {
+            objects: Objects {
+                devlink: self,
+                state,
+            },
+            held,
+        }
+    }
+
+    /// Locks the instance for a request from `net`.
+    ///
+    /// Looks again at what was true when the instance was found: it may have been unregistered since, and a reload may have
+    /// taken it to another namespace (the second the kernel leaves out).
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the instance is no longer there for that namespace.
+    pub fn lock_registered<'t, H: Before<DevlinkLock>>(
+        self: &'t Arc<Self>,
+        held: &'t mut Held<'_, H>,
+        net: NetId,
+    ) -> Result<Devl<'t>, Errno> {
+        let devl = self.lock(held);
+        if devl.is_registered() && self.is_in(net) {
+            Ok(devl)
+        } else {
+            Err(Errno::NODEV)
+        }
+    }
+
+    /// Opens the instance to users (`devlink_register`).
+    pub fn register<H: Before<DevlinkLock>>(self: &Arc<Self>, held: &mut Held<'_, H>) {
+        self.lock(held).register();
+    }
+
+    /// Closes the instance to users (`devlink_unregister`).
+    pub fn unregister<H: Before<DevlinkLock>>(self: &Arc<Self>, held: &mut Held<'_, H>) {
+        self.lock(held).unregister();
+    }
+
+    /// Takes the instance out of the table. The driver's last act on it; whoever still has a reference finds it unregistered.
+    ///
+    /// Warns, as `devlink_free` does, about every kind of object that the driver has left behind.
+    pub fn free<H: Before<DevlinkLock>>(self: &Arc<Self>, held: &mut Held<'_, H>) {
+        self.warn_on(
+            self.is_registered(),
+            "devlink_free",
+            "the instance is registered",
+        );
+        let devl = self.lock(held);
+        self.warn_on(
+            !devl.state.ports.is_empty(),
+            "devlink_free",
+            "ports are left",
+        );
+        // The kernel does not look at parameters, it drops them; a driver's closures must not outlive the instance here.
+        drop(devl);
+        self.subsystem.forget(self.index);
+    }
+
+    /// What the kernel's `WARN_ON` is for: a driver has broken the rules, the core goes on.
+    pub(crate) fn warn_on(&self, broken: bool, function: &str, what: &str) -> bool {
+        if broken {
+            self.subsystem.warn(format_args!(
+                "{}/{}: {function}: {what}",
+                self.bus_name(),
+                self.dev_name()
+            ));
+        }
+        broken
+    }
+}
+
+impl fmt::Debug for Devlink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Devlink")
+            .field("index", &self.index)
+            .field(
+                "handle",
+                &format_args!("{}/{}", self.bus_name(), self.dev_name()),
+            )
+            .field("registered", &self.is_registered())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The locked instance: its objects, and the permission to take the locks that come after its own.
+pub struct Devl<'t> {
+    objects: Objects<'t>,
+    held: Held<'t, DevlinkLock>,
+}
+
+impl<'t> Devl<'t> {
+    /// The permission to take what may follow the instance lock: drivers' locks, rtnl, child devices.
+    pub fn held(&mut self) -> &mut Held<'t, DevlinkLock> {
+        &mut self.held
+    }
+
+    /// Both halves at once, for a driver that takes a lock of its own and registers objects while it holds it.
+    pub fn parts(&mut self) -> (&mut Objects<'t>, &mut Held<'t, DevlinkLock>) {
+        (&mut self.objects, &mut self.held)
+    }
+}
+
+impl<'t> Deref for Devl<'t> {
+    type Target = Objects<'t>;
+
+    fn deref(&self) -> &Objects<'t> {
+        &self.objects
+    }
+}
+
+impl<'t> DerefMut for Devl<'t> {
+    fn deref_mut(&mut self) -> &mut Objects<'t> {
+        &mut self.objects
+    }
+}
+
+impl fmt::Debug for Devl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Devl").field(self.objects.devlink).finish()
+    }
+}
+
+/// The objects of a locked instance.
+pub struct Objects<'t> {
+    devlink: &'t Arc<Devlink>,
+    pub(crate) state: MutexGuard<'t, DevlinkLock, State>,
+}
+
+impl<'t> Objects<'t> {
+    /// The instance that is locked.
+    pub fn devlink(&self) -> &'t Arc<Devlink> {
+        self.devlink
+    }
+
+    /// Whether the instance is open to users; cannot change while it is locked.
+    pub fn is_registered(&self) -> bool {
+        self.devlink.is_registered()
+    }
+
+    /// Opens the instance to users and tells them of it and of all that it has (`devl_register`).
+    ///
+    /// A driver may do this before or after it registers the instance's objects.
+    pub fn register(&mut self) {
+        self.devlink.warn_on(
+            self.is_registered(),
+            "devl_register",
+            "the instance is registered already",
+        );
+        self.devlink.registered.store(true, Ordering::Release);
+        notify::register(self);
+    }
+
+    /// Tells the users that all objects and the instance go, and closes it to them (`devl_unregister`).
+    pub fn unregister(&mut self) {
+        self.devlink.warn_on(
+            !self.is_registered(),
+            "devl_unregister",
+            "the instance is not registered",
+        );
+        notify::unregister(self);
+        self.devlink.registered.store(false, Ordering::Release);
+    }
+
+    /// Whether the last reload failed half-way: the driver's objects are down.
+    pub fn is_reload_failed(&self) -> bool {
+        self.state.reload_failed
+    }
+
+    /// Moves the instance to another namespace. Only a reload does that, with the notifications around it.
+    pub(crate) fn set_net(&mut self, net: Arc<Net>) {
+        *self
+            .devlink
+            .net
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = net;
+    }
+}
+
+impl fmt::Debug for Objects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Objects").field(self.devlink).finish()
+    }
+}

@@ -1,0 +1,271 @@
+//! The generic netlink family: which instance a request is about, and who serves it.
+//!
+//! For each *do* the instance is found and locked here, its port too where the command needs one, and the handler of the
+//! object's own file is called with them; `RELOAD` holds the device lock around it all. Each *dump* walks the instances
+//! upwards, one lock at a time, and stops at any object when the datagram is full: the cursor says where it goes on, and
+//! what comes or goes meanwhile may be missed or seen.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use lockdep::order::Held;
+use net_core::NetId;
+use netlink::genl::{
+    Batch, Caller, DumpCursor, DumpState, Family, FamilyHandle, FamilySpec, Reply, Request,
+};
+use netlink::{Attrs, Error, KernelVersion, attr, cmd};
+use rustix::io::Errno;
+
+use crate::core::{Devl, Devlink};
+use crate::port::Port;
+use crate::subsystem::Subsystem;
+use crate::{absent, dev, notify, param, port, reload};
+
+/// The family `devlink`.
+pub(crate) struct DevlinkFamily {
+    /// Not the owner: the subsystem holds on to generic netlink, which holds this.
+    subsystem: Weak<Subsystem>,
+    kernel: KernelVersion,
+}
+
+impl DevlinkFamily {
+    pub(crate) fn new(subsystem: &Arc<Subsystem>) -> Self {
+        Self {
+            subsystem: Arc::downgrade(subsystem),
+            kernel: subsystem.kernel(),
+        }
+    }
+
+    fn subsystem(&self) -> Result<Arc<Subsystem>, Error> {
+        // Only while the machine is taken apart.
+        self.subsystem.upgrade().ok_or(Error::new(Errno::OPNOTSUPP))
+    }
+}
+
+/// Whether a command is about a port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// The instance is enough. A handler that takes a port if one is named looks for itself.
+    Devlink,
+    /// The port must be named and exist.
+    Port,
+}
+
+const fn needs(command: u8) -> Needs {
+    match command {
+        cmd::PORT_GET
+        | cmd::PORT_SET
+        | cmd::PORT_DEL
+        | cmd::PORT_SPLIT
+        | cmd::PORT_UNSPLIT
+        | cmd::PORT_PARAM_GET
+        | cmd::PORT_PARAM_SET
+        | cmd::SB_PORT_POOL_GET
+        | cmd::SB_PORT_POOL_SET
+        | cmd::SB_TC_POOL_BIND_GET
+        | cmd::SB_TC_POOL_BIND_SET => Needs::Port,
+        _ => Needs::Devlink,
+    }
+}
+
+impl Family for DevlinkFamily {
+    fn spec(&self) -> &'static FamilySpec {
+        &SPEC
+    }
+
+    fn registered(&self, handle: FamilyHandle) {
+        if let Some(subsystem) = self.subsystem.upgrade() {
+            subsystem.set_handle(handle);
+        }
+    }
+
+    fn doit(
+        &self,
+        request: &mut Request<'_>,
+        caller: &dyn Caller,
+        reply: &mut Reply<'_>,
+    ) -> netlink::Result {
+        if request.cmd() == cmd::NOTIFY_FILTER_SET {
+            notify::filter_set_doit(request);
+            return Ok(());
+        }
+        let mut held = Held::root();
+        let net = NetId(request.net().0);
+        let devlink = self.subsystem()?.get_from_attrs(net, request.attrs())?;
+        if request.cmd() == cmd::RELOAD {
+            let mut dev = devlink.dev().lock(&mut held);
+            let mut devl = devlink.lock_registered(dev.held(), net)?;
+            return reload::reload_doit(&mut devl, request, caller, reply);
+        }
+        let mut devl = devlink.lock_registered(&mut held, net)?;
+        match needs(request.cmd()) {
+            Needs::Devlink => instance_doit(&mut devl, request, reply),
+            Needs::Port => {
+                let port = port_from_attrs(&devl, request.attrs())?;
+                port_doit(&mut devl, &port, request, reply)
+            }
+        }
+    }
+
+    fn dumpit(
+        &self,
+        request: &mut Request<'_>,
+        cursor: &mut DumpCursor,
+        batch: &mut Batch<'_>,
+    ) -> Result<DumpState, Error> {
+        if request.cmd() == cmd::PORT_PARAM_GET {
+            request.ext_ack().set_msg(param::PORT_PARAMS);
+            return Ok(DumpState::Done);
+        }
+        if request.cmd() == cmd::HEALTH_REPORTER_DUMP_GET {
+            // Also when there is no such instance.
+            return Err(Errno::INVAL.into());
+        }
+        let mut held = Held::root();
+        let subsystem = self.subsystem()?;
+        let attrs = request.attrs();
+        let net = NetId(request.net().0);
+
+        let one = attrs.has(attr::BUS_NAME) || attrs.has(attr::DEV_NAME) || attrs.has(attr::INDEX);
+        // Reading a region is a dump of one object: it cannot do without a handle, and is not called filtered.
+        let reads_one = request.cmd() == cmd::REGION_READ;
+        if one || reads_one {
+            let devlink = subsystem.get_from_attrs(net, attrs)?;
+            let mut devl = devlink.lock_registered(&mut held, net)?;
+            if !reads_one {
+                batch.set_filtered();
+            }
+            dump_one(&mut devl, request, cursor, batch)?;
+            return Ok(DumpState::Done);
+        }
+
+        while let Some(devlink) = next_instance(&subsystem, net, cursor) {
+            if let Ok(mut devl) = devlink.lock_registered(&mut held, net) {
+                dump_one(&mut devl, request, cursor, batch)?;
+            }
+            cursor.instance += 1;
+            cursor.index = 0;
+        }
+        Ok(DumpState::Done)
+    }
+}
+
+impl fmt::Debug for DevlinkFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevlinkFamily")
+            .field("kernel", &self.kernel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The instance that a dump comes to next; the cursor is set to it.
+fn next_instance(
+    subsystem: &Subsystem,
+    net: NetId,
+    cursor: &mut DumpCursor,
+) -> Option<Arc<Devlink>> {
+    let devlink = subsystem.find_get(net, u32::try_from(cursor.instance).ok()?)?;
+    cursor.instance = u64::from(devlink.index());
+    Some(devlink)
+}
+
+fn instance_doit(
+    devl: &mut Devl<'_>,
+    request: &mut Request<'_>,
+    reply: &mut Reply<'_>,
+) -> netlink::Result {
+    match request.cmd() {
+        cmd::GET => dev::get_doit(devl, reply),
+        cmd::INFO_GET => dev::info_get_doit(devl, request, reply),
+        cmd::ESWITCH_GET => dev::eswitch_get_doit(devl, reply),
+        cmd::ESWITCH_SET => dev::eswitch_set_doit(devl, request),
+        cmd::PARAM_GET => param::get_doit(devl, request, reply),
+        cmd::PARAM_SET => param::set_doit(devl, request),
+        cmd::PORT_NEW => port::new_doit(devl, request, reply),
+        _ => absent::doit(devl, request, reply),
+    }
+}
+
+fn port_doit(
+    devl: &mut Devl<'_>,
+    port: &Arc<Port>,
+    request: &mut Request<'_>,
+    reply: &mut Reply<'_>,
+) -> netlink::Result {
+    match request.cmd() {
+        cmd::PORT_GET => port::get_doit(port, request, reply),
+        cmd::PORT_SET => port::set_doit(devl, port, request),
+        cmd::PORT_DEL => port::del_doit(devl, port, request),
+        cmd::PORT_SPLIT => port::split_doit(devl, port, request),
+        cmd::PORT_UNSPLIT => port::unsplit_doit(devl, port, request),
+        cmd::PORT_PARAM_GET | cmd::PORT_PARAM_SET => {
+            Err(Error::with_msg(Errno::INVAL, param::PORT_PARAMS))
+        }
+        _ => absent::doit(devl, request, reply),
+    }
+}
+
+/// Dumps one instance's objects, from where the cursor stands.
+fn dump_one(
+    devl: &mut Devl<'_>,
+    request: &mut Request<'_>,
+    cursor: &mut DumpCursor,
+    batch: &mut Batch<'_>,
+) -> netlink::Result {
+    match request.cmd() {
+        cmd::GET => dev::get_dump_one(devl, batch),
+        cmd::INFO_GET => dev::info_get_dump_one(devl, request, batch),
+        cmd::PARAM_GET => param::get_dump_one(devl, request, cursor, batch),
+        cmd::PORT_GET => port::get_dump_one(devl, request, cursor, batch),
+        _ => absent::dump_one(devl, request),
+    }
+}
+
+/// `net/devlink/port.c: devlink_port_get_from_attrs`
+fn port_from_attrs(devl: &Devl<'_>, attrs: Attrs<'_>) -> Result<Arc<Port>, Errno> {
+    let index = attrs.get_u32(attr::PORT_INDEX).ok_or(Errno::INVAL)?;
+    devl.port(index).cloned().ok_or(Errno::NODEV)
+}
+
+impl Subsystem {
+    /// A reference to the instance that a request names, by index or by both names
+    /// (`net/devlink/netlink.c: devlink_get_from_attrs_lock`).
+    fn get_from_attrs(&self, net: NetId, attrs: Attrs<'_>) -> Result<Arc<Devlink>, Errno> {
+        let (bus_name, dev_name) = (attrs.get(attr::BUS_NAME), attrs.get(attr::DEV_NAME));
+        if let Some(index) = attrs.get_uint(attr::INDEX) {
+            if bus_name.is_some() || dev_name.is_some() {
+                return Err(Errno::INVAL);
+            }
+            // The policy lets only numbers of 32 bits through.
+            let index = u32::try_from(index).map_err(|_| Errno::NODEV)?;
+            return self.get_by_index(net, index).ok_or(Errno::NODEV);
+        }
+        let (Some(bus_name), Some(dev_name)) = (bus_name, dev_name) else {
+            return Err(Errno::INVAL);
+        };
+        let by_index =
+            bus_name.text() == INDEX_BUS_NAME && self.kernel() >= KernelVersion::new(7, 1);
+        let found = if by_index {
+            let index = std::str::from_utf8(dev_name.text())
+                .ok()
+                .and_then(|name| name.parse().ok());
+            index.and_then(|index| self.get_by_index(net, index))
+        } else {
+            self.get_by_name(net, bus_name.text(), dev_name.text())
+        };
+        found.ok_or(Errno::NODEV)
+    }
+}
+
+/// The bus name by which a client says that the device name is an index.
+const INDEX_BUS_NAME: &[u8] = b"devlink_index";
+
+/// The family, with no commands until the table of them is generated.
+static SPEC: FamilySpec = FamilySpec {
+    name: "devlink",
+    version: 1,
+    maxattr: 0,
+    ops: &[],
+    groups: &["config"],
+    resv_start_op: 84,
+};
