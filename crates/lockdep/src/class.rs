@@ -10,9 +10,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::chain::Word;
 use crate::graph;
+use crate::order::LevelInfo;
 
 /// The name and identity of a lock class, for a `static`.
 ///
@@ -153,20 +155,18 @@ pub(crate) enum Kind {
 
 /// The validator's part of a lock: which class it is of. The kernel's `struct lockdep_map`.
 pub(crate) struct Map {
-    /// The class id, 0 while the lock has never been taken. A cache of what `class` resolves to.
-    id: AtomicU32,
+    /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
+    word: AtomicU64,
     pub(crate) kind: Kind,
-    pub(crate) novalidate: bool,
     pub(crate) class: Class,
-    pub(crate) level: Option<&'static crate::order::LevelInfo>,
+    pub(crate) level: Option<&'static LevelInfo>,
 }
 
 impl Map {
     pub(crate) const fn new(class: Class, kind: Kind) -> Self {
         Self {
-            id: AtomicU32::new(0),
+            word: AtomicU64::new(0),
             kind,
-            novalidate: false,
             class,
             level: None,
         }
@@ -174,36 +174,38 @@ impl Map {
 
     pub(crate) const fn novalidate(class: Class, kind: Kind) -> Self {
         Self {
-            id: AtomicU32::new(0),
+            word: AtomicU64::new(Word::UNCHECKED),
             kind,
-            novalidate: true,
             class,
             level: None,
         }
     }
 
-    pub(crate) const fn leveled(
-        class: Class,
-        kind: Kind,
-        level: &'static crate::order::LevelInfo,
-    ) -> Self {
+    pub(crate) const fn leveled(class: Class, kind: Kind, level: &'static LevelInfo) -> Self {
+        let word = if level.novalidate { Word::UNCHECKED } else { 0 };
         Self {
-            id: AtomicU32::new(0),
+            word: AtomicU64::new(word),
             kind,
-            novalidate: level.novalidate,
             class,
             level: Some(level),
         }
     }
 
-    /// The id of this lock's class; 0 if it is not known yet.
+    /// What every acquisition of this lock has in common. The class in it is 0 if it is not known yet.
     #[inline(always)]
-    pub(crate) fn id(&self) -> u32 {
-        self.id.load(Relaxed)
+    pub(crate) fn word(&self) -> u64 {
+        self.word.load(Relaxed)
     }
 
-    pub(crate) fn set_id(&self, id: u32) {
-        self.id.store(id, Relaxed);
+    /// Whether the order of this lock is checked.
+    pub(crate) fn is_checked(&self) -> bool {
+        Word(self.word()).is_checked()
+    }
+
+    /// Remembers the class, so that the next acquisition need not ask.
+    pub(crate) fn set_class(&self, id: u32) {
+        self.word
+            .fetch_or(u64::from(id) << Word::CLASS_SHIFT, Relaxed);
     }
 
     /// What a report prints as the address of the lock.

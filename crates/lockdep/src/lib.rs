@@ -1,14 +1,17 @@
 //! A run-time lock-order validator with the rules and the report of the kernel's lockdep.
 
+mod chain;
 mod class;
 mod graph;
+mod miss;
 pub mod order;
 mod report;
+mod stack;
 mod sync;
 mod thread;
 
 pub use class::{Class, ClassKey, DynamicClass};
-pub use graph::{ClassInfo, EdgeInfo, Graph, graph};
+pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
 pub use report::{Banner, Report, ReportKind, reports, set_handler, set_task_context};
 pub use sync::WouldDeadlock;
 pub use sync::condvar::Condvar;

@@ -1,7 +1,11 @@
 //! What was really seen, held against what was declared.
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
+
+use crate::graph::{self, Edge};
+use crate::thread;
 
 /// One use of [`Held::against_declared_order`](super::Held::against_declared_order).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,14 +42,66 @@ pub struct OrderViolation {
     pub held: String,
     /// Its level.
     pub held_level: &'static str,
+    /// The line that took it.
+    pub held_at: Option<&'static Location<'static>>,
     /// What was taken under it: name of the class.
     pub taken: String,
     /// Its level.
     pub taken_level: &'static str,
+    /// The line that took it.
+    pub taken_at: Option<&'static Location<'static>>,
+    /// Name of the thread that was seen first.
+    pub thread: String,
 }
 
-/// Every observed dependency between declared levels that goes against the table.
+impl fmt::Display for OrderViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |site: Option<&'static Location<'static>>| {
+            site.map_or_else(String::new, |site| format!(" at {site}"))
+        };
+        write!(
+            f,
+            "{} was taken{} by {} while {} was held{}: the declared order is {} before {}",
+            self.taken,
+            place(self.taken_at),
+            self.thread,
+            self.held,
+            place(self.held_at),
+            self.taken_level,
+            self.held_level,
+        )
+    }
+}
+
+/// Every observed dependency between two declared levels of one table that goes against the table, whichever way the code
+/// came there: a dependency made behind [`Held::against_declared_order`](super::Held::against_declared_order) is listed like
+/// any other. Allowed are dependencies from a level to a later one, within a level that `nests`, and those that came about by
+/// a declared descent.
 #[must_use]
 pub fn check_observed() -> Vec<OrderViolation> {
-    Vec::new()
+    thread::quietly(|| {
+        let graph = graph::lock();
+        let violation = |edge: &Edge| {
+            let (held, taken) = (graph.class(edge.from)?, graph.class(edge.to)?);
+            let (held_level, taken_level) = (held.level?, taken.level?);
+            let allowed = held_level.table != taken_level.table
+                || held_level.rank < taken_level.rank
+                || held_level.rank == taken_level.rank && held_level.nests
+                || edge.descended;
+            (!allowed).then(|| OrderViolation {
+                held: held.display_name(),
+                held_level: held_level.name,
+                held_at: edge.held.site,
+                taken: taken.display_name(),
+                taken_level: taken_level.name,
+                taken_at: edge.taken.site,
+                thread: edge.comm.clone(),
+            })
+        };
+        graph
+            .edges()
+            .filter(|edge| !edge.bridge)
+            .filter_map(violation)
+            .collect()
+    })
 }

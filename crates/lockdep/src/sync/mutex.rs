@@ -7,7 +7,7 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::WouldDeadlock;
 use crate::class::{Class, Kind, Map};
-use crate::thread::{self, Mode, Release, Taken, ip};
+use crate::thread::{self, Mode, Release, ip};
 
 /// `std::sync::Mutex`, poisoning included, whose order with other locks is checked on every acquisition.
 ///
@@ -125,7 +125,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(always)]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         let taken = |inner| MutexGuard {
-            release: thread::acquired(&self.map, Mode::Write, Taken::Try, Location::caller(), ip()),
+            release: thread::acquired(&self.map, Mode::Write, Location::caller(), ip()),
             inner,
         };
         match self.inner.try_lock() {

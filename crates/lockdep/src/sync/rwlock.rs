@@ -10,7 +10,7 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::WouldDeadlock;
 use crate::class::{Class, Kind, Map};
-use crate::thread::{self, Mode, Release, Taken, ip};
+use crate::thread::{self, Mode, Release, ip};
 
 /// `std::sync::RwLock`, poisoning included, whose order with other locks is checked on every acquisition.
 pub struct RwLock<T: ?Sized> {
@@ -146,7 +146,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         let taken = |inner| RwLockReadGuard {
-            _release: thread::acquired(&self.map, Mode::Read, Taken::Try, Location::caller(), ip()),
+            _release: thread::acquired(&self.map, Mode::Read, Location::caller(), ip()),
             inner,
         };
         match self.inner.try_read() {
@@ -166,13 +166,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline(always)]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         let taken = |inner| RwLockWriteGuard {
-            _release: thread::acquired(
-                &self.map,
-                Mode::Write,
-                Taken::Try,
-                Location::caller(),
-                ip(),
-            ),
+            _release: thread::acquired(&self.map, Mode::Write, Location::caller(), ip()),
             inner,
         };
         match self.inner.try_write() {

@@ -1,0 +1,152 @@
+//! What has been learnt: the classes, and which was taken while which was held.
+//!
+//! One lock guards it all. It is taken only when a thread makes a chain of locks that nobody made before; known chains
+//! never come here (see [`chain`](crate::chain)).
+
+mod edge;
+mod registry;
+mod search;
+pub(crate) mod snapshot;
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use edge::{Edge, EdgeId, End, Locker};
+pub(crate) use registry::{LockClass, SUBCLASSES};
+
+use crate::chain::{self, ChainKey, Known, Word};
+use crate::stack::{Depot, Stack};
+use crate::thread;
+
+/// A map whose hasher can be made in a `const`.
+pub(crate) type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// A chain that was found in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    /// The chain without its last lock.
+    pub(crate) parent: ChainKey,
+    /// The last lock.
+    pub(crate) word: Word,
+    /// The stack of the first thread that made the chain.
+    pub(crate) stack: Stack,
+    known: Known,
+}
+
+/// Everything that has been learnt.
+pub(crate) struct Graph {
+    /// By id; classes that have ended leave an empty place, ids are never used twice.
+    classes: Vec<Option<Box<LockClass>>>,
+    by_key: Table<registry::KeyId, u32>,
+    names: Table<String, Vec<u32>>,
+    edges: Vec<Option<Edge>>,
+    free_edges: Vec<EdgeId>,
+    by_ends: Table<(u32, u32), EdgeId>,
+    chains: Table<ChainKey, Chain>,
+    pub(crate) stacks: Depot,
+    /// Of the search that is running: a class marked with it was visited.
+    search: u32,
+    /// Classes that ended since the chains were last swept.
+    ended: usize,
+    /// What was reported already.
+    pub(crate) reported: HashSet<String, BuildHasherDefault<DefaultHasher>>,
+}
+
+static GRAPH: Mutex<Graph> = Mutex::new(Graph {
+    classes: Vec::new(),
+    by_key: HashMap::with_hasher(BuildHasherDefault::new()),
+    names: HashMap::with_hasher(BuildHasherDefault::new()),
+    edges: Vec::new(),
+    free_edges: Vec::new(),
+    by_ends: HashMap::with_hasher(BuildHasherDefault::new()),
+    chains: HashMap::with_hasher(BuildHasherDefault::new()),
+    stacks: Depot::new(),
+    search: 0,
+    ended: 0,
+    reported: HashSet::with_hasher(BuildHasherDefault::new()),
+});
+
+/// The graph lock. Only for a thread that is marked busy: what the validator allocates under it must not lead back here.
+pub(crate) fn lock() -> MutexGuard<'static, Graph> {
+    GRAPH.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends a class: see [`Graph::unregister`].
+pub(crate) fn unregister(base: u32) {
+    thread::with(|thread| {
+        // A class that ends inside the validator (in a report handler, say) stays: its id is never used again, so it can do no harm.
+        if !thread.busy.replace(true) {
+            lock().unregister(base);
+            thread.busy.set(false);
+        }
+    });
+}
+
+impl Graph {
+    /// Remembers that a chain is in order.
+    pub(crate) fn add_chain(&mut self, parent: ChainKey, word: Word, known: Known, stack: Stack) {
+        let key = parent.extend(word);
+        if self.chains.len() >= chain::CAPACITY {
+            self.sweep_chains();
+        }
+        if self.chains.len() < chain::CAPACITY
+            && self
+                .chains
+                .insert(
+                    key,
+                    Chain {
+                        parent,
+                        word,
+                        stack,
+                        known,
+                    },
+                )
+                .is_none()
+        {
+            chain::insert(key, known);
+        }
+    }
+
+    /// The stack of the first thread that made the chain.
+    pub(crate) fn chain_stack(&self, key: ChainKey) -> Option<&Stack> {
+        self.chains.get(&key).map(|chain| &chain.stack)
+    }
+
+    /// How many chains are known.
+    pub(crate) fn chain_count(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Forgets the chains of classes that have ended. They can match no more, they only take room.
+    fn sweep_chains(&mut self) {
+        if std::mem::take(&mut self.ended) == 0 {
+            return;
+        }
+        let mut alive: Table<ChainKey, bool> = Table::default();
+        let keys: Vec<ChainKey> = self.chains.keys().copied().collect();
+        for key in keys {
+            let mut path = Vec::new();
+            let mut at = key;
+            let verdict = loop {
+                if at == ChainKey::EMPTY {
+                    break true;
+                }
+                if let Some(&known) = alive.get(&at) {
+                    break known;
+                }
+                path.push(at);
+                match self.chains.get(&at) {
+                    Some(chain) if self.class(chain.word.class()).is_some() => at = chain.parent,
+                    _ => break false,
+                }
+            };
+            alive.extend(path.into_iter().map(|key| (key, verdict)));
+        }
+        self.chains.retain(|key, _| alive.get(key) == Some(&true));
+        chain::clear();
+        for (&key, chain) in &self.chains {
+            chain::insert(key, chain.known);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Stacks of this very run: taken as bare addresses, named only when somebody reads a report.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+/// The return addresses of a thread, innermost first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stack(Arc<[usize]>);
+
+/// Deeper frames are cut off; the kernel keeps 64.
+const FRAMES: usize = 64;
+
+impl Stack {
+    /// The calling thread's stack.
+    pub(crate) fn capture() -> Self {
+        let mut frames = [0_usize; FRAMES];
+        let mut count = 0;
+        backtrace::trace(|frame| {
+            frames[count] = frame.ip().addr();
+            count += 1;
+            count < FRAMES
+        });
+        Self(frames[..count].into())
+    }
+
+    pub(crate) fn addresses(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+/// Keeps each distinct stack once.
+#[derive(Debug)]
+pub(crate) struct Depot(HashMap<Stack, (), BuildHasherDefault<DefaultHasher>>);
+
+impl Depot {
+    pub(crate) const fn new() -> Self {
+        Self(HashMap::with_hasher(BuildHasherDefault::new()))
+    }
+
+    /// The stored stack that equals this one.
+    pub(crate) fn keep(&mut self, stack: Stack) -> Stack {
+        if let Some((kept, ())) = self.0.get_key_value(&stack) {
+            return kept.clone();
+        }
+        self.0.insert(stack.clone(), ());
+        stack
+    }
+}
