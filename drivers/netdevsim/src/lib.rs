@@ -1,1 +1,29 @@
-//! The simulated network device that devlink developers know
+//! The simulated network device that devlink developers know.
+//!
+//! Devices are made and removed by hand ([`Netdevsim::new_device`], [`Netdevsim::del_device`]), as through the files of
+//! `/sys/bus/netdevsim`. Each has a devlink instance, some parameters and, per port, a network device; and it can be told to
+//! misbehave ([`debugfs`]).
+//!
+//! | module | is | kernel counterpart (`drivers/net/netdevsim/`) |
+//! |---|---|---|
+//! | [`bus`] | the bus: making and removing devices | `bus.c` |
+//! | [`dev`] | the device: probe, remove, what a reload takes down and brings up | `dev.c` |
+//! | [`ops`] | devlink operations | `dev.c` |
+//! | [`params`] | devlink parameters | `dev.c` |
+//! | [`ports`] | devlink ports | `dev.c` |
+//! | [`netdev`] | network devices | `netdev.c` |
+//! | [`debugfs`] | the values behind the debugfs files | `dev.c` |
+
+pub mod bus;
+pub mod debugfs;
+pub mod dev;
+pub mod netdev;
+pub mod ops;
+pub mod params;
+pub mod ports;
+
+pub use bus::{Config, Netdevsim};
+pub use dev::NsimDev;
+
+/// The module's name: of the bus, of its driver, and the prefix of its messages to users.
+pub const MODULE_NAME: &str = "netdevsim";

@@ -1,0 +1,165 @@
+//! The device: probe, remove, and what a reload takes down and brings up (`dev.c`).
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
+
+use devlink::{Devl, Devlink};
+use driver_core::{Device, LockedDevice};
+use rustix::io::Errno;
+
+use crate::bus::{Netdevsim, NsimBusDev};
+use crate::debugfs::Debugfs;
+use crate::params;
+use crate::ports::{self, NsimDevPort};
+
+/// A device that its driver has taken on (`struct nsim_dev`).
+pub struct NsimDev {
+    module: Arc<Netdevsim>,
+    device: Arc<Device>,
+    /// Set once, right after allocation; the subsystem owns the instance, the instance owns this.
+    devlink: OnceLock<Weak<Devlink>>,
+    /// The ports of the simulated switch are recognized by it.
+    switch_id: [u8; 32],
+    debugfs: Debugfs,
+    port_list: lockdep::Mutex<Vec<NsimDevPort>>,
+}
+
+impl NsimDev {
+    /// The module that drives it.
+    pub fn module(&self) -> &Arc<Netdevsim> {
+        &self.module
+    }
+
+    /// The device on the bus.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// What the bus knows about it.
+    pub fn bus_dev(&self) -> &NsimBusDev {
+        self.device
+            .data()
+            .expect("the driver matches only devices with this data")
+    }
+
+    /// The values behind its debugfs files.
+    pub fn debugfs(&self) -> &Debugfs {
+        &self.debugfs
+    }
+
+    /// Identity of the switch that its ports are on.
+    pub fn switch_id(&self) -> &[u8; 32] {
+        &self.switch_id
+    }
+
+    /// Its devlink instance (`priv_to_devlink`).
+    pub fn devlink(&self) -> Arc<Devlink> {
+        self.devlink
+            .get()
+            .and_then(Weak::upgrade)
+            .expect("the instance is allocated by probe and lives until remove frees it")
+    }
+
+    pub(crate) fn port_list(&self) -> lockdep::MutexGuard<'_, Vec<NsimDevPort>> {
+        self.port_list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for NsimDev {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NsimDev({})", self.device.name())
+    }
+}
+
+/// The driver takes a device on (`dev.c: nsim_drv_probe`).
+#[inline(never)]
+pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
+    let mut switch_id = [0; 32];
+    module.driver_core().rng().fill(&mut switch_id);
+    let dev = Arc::new(NsimDev {
+        module: Arc::clone(module),
+        device: Arc::clone(device.device()),
+        devlink: OnceLock::new(),
+        switch_id,
+        debugfs: Debugfs::new(),
+        port_list: lockdep::Mutex::named("nsim_dev->port_list", Vec::new()),
+    });
+    let net = Arc::clone(&dev.bus_dev().initial_net);
+    let ops: Arc<dyn devlink::Ops> = Arc::<NsimDev>::clone(&dev);
+    let devlink = module
+        .devlink()
+        .alloc(ops, net, Arc::clone(device.device()))?;
+    dev.devlink
+        .set(Arc::downgrade(&devlink))
+        .expect("a new device has no instance yet");
+    device.set_drvdata(Arc::clone(&dev));
+
+    let result = probe_locked(&dev, &mut devlink.lock(device.held()));
+    if result.is_err() {
+        devlink.free(device.held());
+    }
+    result
+}
+
+fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    // Since 6.3 the instance is registered before its objects, and users see them appear one by one.
+    let registers_first = dev.module.kernel_is_at_least(6, 3);
+    if registers_first {
+        devl.register();
+    }
+    let result = params::register(dev, devl).and_then(|()| {
+        let added = ports::add_all(dev, devl);
+        if added.is_err() {
+            params::unregister(dev, devl);
+        }
+        added
+    });
+    match result {
+        Ok(()) if !registers_first => devl.register(),
+        Err(_) if registers_first => devl.unregister(),
+        _ => {}
+    }
+    result
+}
+
+/// The driver gives a device up (`dev.c: nsim_drv_remove`).
+#[inline(never)]
+pub(crate) fn remove(device: &mut LockedDevice<'_>) {
+    let Some(dev) = device.drvdata::<NsimDev>() else {
+        return;
+    };
+    let devlink = dev.devlink();
+    {
+        let mut devl = devlink.lock(device.held());
+        let unregisters_first = !dev.module.kernel_is_at_least(6, 3);
+        if unregisters_first {
+            devl.unregister();
+        }
+        reload_destroy(&dev, &mut devl);
+        params::unregister(&dev, &mut devl);
+        if !unregisters_first {
+            devl.unregister();
+        }
+    }
+    devlink.free(device.held());
+}
+
+/// What a reload brings up again (`dev.c: nsim_dev_reload_create`).
+///
+/// # Errors
+/// Those of the ports; then none of it is there.
+#[inline(never)]
+pub(crate) fn reload_create(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    params::load_driverinit_values(dev, devl);
+    ports::add_all(dev, devl)
+}
+
+/// What a reload takes down; nothing if the last one failed and has left nothing (`dev.c: nsim_dev_reload_destroy`).
+#[inline(never)]
+pub(crate) fn reload_destroy(dev: &NsimDev, devl: &mut Devl<'_>) {
+    if !devl.is_reload_failed() {
+        ports::del_all(dev, devl);
+    }
+}

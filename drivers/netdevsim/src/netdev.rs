@@ -1,0 +1,69 @@
+//! The network devices of the ports (`netdev.c`).
+
+use std::sync::Arc;
+
+use devlink::Port;
+use lock_order::{DevlinkLock, Rtnl};
+use lockdep::order::{Before, Held};
+use net_core::{Netdev, NetdevInit};
+use rustix::io::Errno;
+
+use crate::dev::NsimDev;
+
+/// A port's network device (`struct netdevsim`).
+#[derive(Debug)]
+pub(crate) struct Nsim {
+    netdev: Arc<Netdev>,
+}
+
+/// Registers the network device of a port, in the namespace that the instance is in now (`netdev.c: nsim_create`). It gets
+/// the name that udev would give it; if that is taken, as udev would fail to rename it, the kernel's.
+///
+/// # Errors
+/// Those of the registration.
+#[inline(never)]
+pub(crate) fn create(
+    dev: &NsimDev,
+    port: &Arc<Port>,
+    held: &mut Held<'_, DevlinkLock>,
+) -> Result<Nsim, Errno> {
+    if dev.module().config().udev_names {
+        if let Some(name) = udev_name(dev, port) {
+            match create_named(dev, port, held, name) {
+                Err(Errno::EXIST) => {}
+                result => return result,
+            }
+        }
+    }
+    create_named(dev, port, held, "eth%d".to_owned())
+}
+
+/// `eni10np1`: Ethernet, device 10 of the bus netdevsim, physical port name p1.
+fn udev_name(dev: &NsimDev, port: &Port) -> Option<String> {
+    let phys_port_name = port.attrs()?.phys_port_name()?;
+    Some(format!("eni{}n{phys_port_name}", dev.bus_dev().id))
+}
+
+fn create_named<H: Before<Rtnl>>(
+    dev: &NsimDev,
+    port: &Arc<Port>,
+    held: &mut Held<'_, H>,
+    name: String,
+) -> Result<Nsim, Errno> {
+    let mac = dev.module().driver_core().rng().eth_random_addr();
+    let netdev = Netdev::new(NetdevInit {
+        name,
+        parent: Some(Arc::clone(dev.device())),
+        ..NetdevInit::ethernet(dev.devlink().net(), mac)
+    });
+    netdev.set_devlink_port(Arc::<Port>::clone(port));
+    dev.module().net_core().register_netdev(held, &netdev)?;
+    Ok(Nsim { netdev })
+}
+
+/// Unregisters the network device of a port (`netdev.c: nsim_destroy`).
+#[inline(never)]
+pub(crate) fn destroy(dev: &NsimDev, ns: Nsim, held: &mut Held<'_, DevlinkLock>) {
+    let net_core = dev.module().net_core();
+    net_core.unregister_netdev(held, &ns.netdev);
+}
