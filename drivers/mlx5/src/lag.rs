@@ -1,0 +1,188 @@
+//! Link aggregation of an adapter's ports (`lag/lag.c`).
+//!
+//! The functions of one adapter share one [`Lag`], from the first that is loaded to the last that is unloaded. It follows
+//! the network devices of the functions with a notifier of one namespace, which needs `rtnl_mutex` only. No port is
+//! aggregated: the machine has no bonds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+
+use lock_order::DriverLock;
+use lockdep::ClassKey;
+use lockdep::order::{self, Held};
+use net_core::{Net, Netdev, NetdevEvent, NotifierBlock};
+
+use crate::core::CoreDev;
+use crate::locking::DriverLocking;
+
+static LDEV_LOCK: ClassKey = ClassKey::new("&ldev->lock");
+
+/// What the functions of one adapter share (`struct mlx5_lag`).
+pub struct Lag {
+    /// Where the notifier is registered.
+    net: Arc<Net>,
+    nb: Arc<NotifierBlock>,
+    state: order::Mutex<DriverLock, LagState>,
+    tracker: Arc<lockdep::Mutex<Tracker>>,
+}
+
+#[derive(Debug, Default)]
+struct LagState {
+    /// The functions that take part, by their number.
+    functions: BTreeMap<u8, ()>,
+    /// The last function has left; nobody may join any more.
+    dead: bool,
+}
+
+/// What is known about the functions' links (`struct lag_tracker`). Written by the notifier, so a leaf.
+#[derive(Debug, Default)]
+struct Tracker {
+    ports: BTreeMap<u8, Port>,
+}
+
+#[derive(Debug)]
+struct Port {
+    netdev: Arc<Netdev>,
+    link_up: bool,
+}
+
+impl Lag {
+    fn alloc(dev: &CoreDev, held: &mut Held<'_, DriverLock>) -> Arc<Self> {
+        let net_core = dev.module().net_core();
+        let net = match dev.locking() {
+            DriverLocking::Today => dev.devlink().net(),
+            DriverLocking::November2021 => Arc::clone(net_core.init_net()),
+        };
+        let tracker = Arc::new(lockdep::Mutex::named("ldev->tracker", Tracker::default()));
+        let nb = NotifierBlock::new("lag_netdev_event", {
+            let tracker = Arc::clone(&tracker);
+            move |_rtnl, event, netdev| {
+                lag_netdev_event(&tracker, event, netdev);
+                Ok(())
+            }
+        });
+        if let Err(errno) = net_core.register_netdevice_notifier_net(held, &net, &nb) {
+            dev.err(format_args!(
+                "Failed to register LAG netdev notifier: {errno}"
+            ));
+        }
+        Arc::new(Lag {
+            net,
+            nb,
+            state: order::Mutex::with_class(&LDEV_LOCK, LagState::default()),
+            tracker,
+        })
+    }
+
+    fn tracker(&self) -> lockdep::MutexGuard<'_, Tracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the function in, unless the last one has just left.
+    fn add(&self, dev: &CoreDev, held: &mut Held<'_, DriverLock>) -> bool {
+        let (mut state, _held) = self.state.lock(held);
+        if state.dead {
+            return false;
+        }
+        state.functions.insert(dev.dev_index(), ());
+        true
+    }
+}
+
+impl fmt::Debug for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lag")
+            .field("net", &self.net.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Under `rtnl_mutex`.
+fn lag_netdev_event(tracker: &lockdep::Mutex<Tracker>, event: NetdevEvent, netdev: &Arc<Netdev>) {
+    if !matches!(
+        event,
+        NetdevEvent::Up | NetdevEvent::Down | NetdevEvent::Change
+    ) {
+        return;
+    }
+    let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
+    let port = tracker
+        .ports
+        .values_mut()
+        .find(|port| Arc::ptr_eq(&port.netdev, netdev));
+    if let Some(port) = port {
+        port.link_up = netdev.is_up() && netdev.carrier();
+    }
+}
+
+/// A function that is loaded joins the others of its adapter, or makes the [`Lag`] that they will join.
+#[inline(never)]
+pub(crate) fn lag_add_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) {
+    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let joined = dev
+        .hca_devcom_comp()
+        .peers(dev)
+        .iter()
+        .filter_map(|peer| of(peer))
+        .find(|ldev| ldev.add(dev, &mut held));
+    let ldev = joined.unwrap_or_else(|| {
+        let ldev = Lag::alloc(dev, &mut held);
+        ldev.add(dev, &mut held);
+        ldev
+    });
+    set(dev, Some(ldev));
+}
+
+/// A function that is unloaded leaves; the last one takes the notifier with it.
+#[inline(never)]
+pub(crate) fn lag_remove_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) {
+    let Some(ldev) = set(dev, None) else {
+        return;
+    };
+    let last = {
+        let (mut state, _held) = ldev.state.lock(held);
+        state.functions.remove(&dev.dev_index());
+        state.dead = state.functions.is_empty();
+        state.dead
+    };
+    if last {
+        let net_core = dev.module().net_core();
+        if let Err(errno) = net_core.unregister_netdevice_notifier_net(held, &ldev.net, &ldev.nb) {
+            dev.err(format_args!(
+                "Failed to unregister LAG netdev notifier: {errno}"
+            ));
+        }
+    }
+}
+
+/// The function's network device is there.
+pub(crate) fn lag_add_netdev(dev: &CoreDev, netdev: &Arc<Netdev>) {
+    if let Some(ldev) = of(dev) {
+        let port = Port {
+            netdev: Arc::clone(netdev),
+            link_up: false,
+        };
+        ldev.tracker().ports.insert(dev.dev_index(), port);
+    }
+}
+
+/// The function's network device goes.
+pub(crate) fn lag_remove_netdev(dev: &CoreDev) {
+    if let Some(ldev) = of(dev) {
+        let gone = ldev.tracker().ports.remove(&dev.dev_index());
+        drop(gone);
+    }
+}
+
+fn of(dev: &CoreDev) -> Option<Arc<Lag>> {
+    dev.lag
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+fn set(dev: &CoreDev, ldev: Option<Arc<Lag>>) -> Option<Arc<Lag>> {
+    let mut lag = dev.lag.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *lag, ldev)
+}
