@@ -1,1 +1,48 @@
-//! Gives a process tree a machine that has devlink: interposition, namespaces, network devices
+//! Gives a process tree a machine that has devlink: interposition, namespaces, network devices.
+//!
+//! [`run`] starts a command so that every generic netlink socket it or its children open is served by a [`Service`] in a
+//! process of its own, the *kernel process*, while everything else of the system stays what it is. The clients are
+//! unmodified: a seccomp filter traps the few calls that concern such sockets, the *supervisor* answers them, and the
+//! client gets one end of an `AF_UNIX` pair over which its datagrams flow straight to the kernel process. What is for a
+//! family of the real kernel is relayed to it with the rights of the client.
+//!
+//! The crate carries datagrams. It does not know what they say.
+//!
+//! | part | modules |
+//! |---|---|
+//! | starting and ending | `launch`, `signals`, `userns`, `mounts`, `error` |
+//! | the supervisor | `filter`, `supervisor`, `opener` |
+//! | between the two | `slots`, `announce` |
+//! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
+//! | namespaces and devices | `netns`, `tap`, `rtnl` |
+//! | the control socket | [`ctl`] |
+
+mod announce;
+mod caller;
+mod client;
+mod creds;
+pub mod ctl;
+mod error;
+mod filter;
+mod kernel;
+mod launch;
+mod mounts;
+mod netns;
+mod opener;
+mod relay;
+mod rtnl;
+mod service;
+mod signals;
+mod slots;
+mod supervisor;
+mod sys;
+mod userns;
+
+pub use caller::{NetnsRef, Sender};
+pub use client::ClientSocket;
+pub use error::Error;
+pub use kernel::KernelSide;
+pub use launch::{Options, Outcome, run};
+pub use netns::{Event, Wire, cookie_of, open_by_cookie};
+pub use service::{Service, Session};
+pub use slots::SocketOptions;

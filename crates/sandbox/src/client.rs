@@ -1,0 +1,273 @@
+//! A client socket, seen from the kernel process: a thread that receives, and the ways to answer.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockdep::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::announce::Announcement;
+use crate::caller::Sender;
+use crate::creds::NamespaceId;
+use crate::relay::Pump;
+use crate::service::Service;
+use crate::slots::{Slot, SocketOptions, Slots};
+use crate::sys::{self, Result, Stamp};
+
+/// Room for the longest request; a pair's default limit is below it. Only touched pages cost memory.
+const LONGEST_REQUEST: usize = 256 * 1024;
+
+/// How long an answer waits for room while the client goes on sending instead of reading.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One generic netlink socket of a client.
+///
+/// It may outlive the client's socket, in lists of subscribers for instance; then sending fails with `ECONNREFUSED` and
+/// nothing of the client's is kept alive by it: neither its namespace nor its memory.
+#[derive(Debug)]
+pub struct ClientSocket {
+    announcement: Announcement,
+    slot: &'static Slot,
+    counters: &'static crate::slots::Counters,
+    end: OwnedFd,
+    /// The real socket behind this one; gone when the client has closed, because it pins the namespace.
+    relay: Mutex<Option<Arc<OwnedFd>>>,
+    pump: Arc<Pump>,
+}
+
+impl ClientSocket {
+    /// A number that no other open socket has.
+    pub fn id(&self) -> u32 {
+        self.announcement.slot
+    }
+
+    /// The cookie (`SO_NETNS_COOKIE`) of the network namespace the socket was opened in. It identifies the namespace
+    /// for ever; what the client's process does later does not change it.
+    pub fn netns_cookie(&self) -> u64 {
+        self.announcement.netns_cookie
+    }
+
+    /// The port id, which answers carry as `nlmsg_pid`; 0 as long as the client has neither bound nor sent.
+    pub fn port_id(&self) -> u32 {
+        self.slot.port_id.load(Ordering::Acquire)
+    }
+
+    /// The `SOL_NETLINK` options as they are now.
+    pub fn options(&self) -> SocketOptions {
+        self.slot.options()
+    }
+
+    /// Whether the client is a member of our own multicast group number `index`, counted from the first one of
+    /// [`Options::groups`](crate::Options::groups).
+    pub fn is_member(&self, index: u32) -> bool {
+        index < 32 && self.slot.groups.load(Ordering::Acquire) & (1 << index) != 0
+    }
+
+    /// Sends an answer, waiting for room in the client's queue.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`: the client is gone. `ENOBUFS`: the client's queue is full and it goes on sending without reading;
+    /// as with a real netlink socket its next receive says so. `EMSGSIZE`: too long for the queue even when empty.
+    pub fn send(&self, datagram: &[u8]) -> Result<()> {
+        let mut waited = false;
+        loop {
+            match self.try_send(datagram) {
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+            if waited && self.client_keeps_sending()? {
+                self.overrun();
+                return Err(Errno::NOBUFS);
+            }
+            waited = self.wait_for_room()? == 0;
+        }
+    }
+
+    /// Sends a notification: never waits. When the client's queue is full the notification is lost to it, and its next
+    /// receive fails once with `ENOBUFS`.
+    ///
+    /// # Errors
+    /// `ENOBUFS` then; `ECONNREFUSED`: the client is gone.
+    pub fn notify(&self, datagram: &[u8]) -> Result<()> {
+        match self.try_send(datagram) {
+            Err(Errno::AGAIN) => {
+                self.overrun();
+                Err(Errno::NOBUFS)
+            }
+            result => result,
+        }
+    }
+
+    /// Tells the client with its next receive that it lost something.
+    pub(crate) fn overrun(&self) {
+        self.slot.overrun.store(1, Ordering::Release);
+    }
+
+    pub(crate) fn try_send(&self, datagram: &[u8]) -> Result<()> {
+        let sending = self.slot.lock_sending();
+        let result = sys::send(self.end.as_fd(), datagram, libc::MSG_DONTWAIT);
+        drop(sending);
+        match result {
+            Ok(_) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Err(Errno::CONNREFUSED),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn wait_for_room(&self) -> Result<usize> {
+        let timeout = Timespec {
+            tv_sec: PATIENCE.as_secs() as i64,
+            tv_nsec: 0,
+        };
+        match poll(&mut [PollFd::new(&self.end, PollFlags::OUT)], Some(&timeout)) {
+            Err(Errno::INTR) => Ok(1),
+            result => result,
+        }
+    }
+
+    fn client_keeps_sending(&self) -> Result<bool> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        Ok(poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&now))? > 0)
+    }
+
+    /// Sends `datagram` to the real kernel in the client's namespace, with the rights of its sender: what both the
+    /// socket's opener and the sender may do, the request may do. The kernel's answers go to the client by themselves.
+    ///
+    /// # Errors
+    /// What the kernel says to the sending; `ECONNREFUSED`: the client is gone, or its namespaces cannot be entered.
+    pub fn relay(&self, datagram: &[u8], sender: &Sender) -> Result<()> {
+        let relay = self.relay_socket().ok_or(Errno::CONNREFUSED)?;
+        let effective = sender.relay_capabilities(relay.as_fd(), self.announcement.opener_userns);
+        let own = sys::capget()?;
+        crate::creds::with_effective(own, effective, || {
+            // Without a destination address: an address would make the kernel ignore who opened the socket.
+            sys::send(relay.as_fd(), datagram, 0)
+        })??;
+        Ok(())
+    }
+
+    /// The real socket behind this one, while the client has it open.
+    pub(crate) fn relay_socket(&self) -> Option<Arc<OwnedFd>> {
+        lock(&self.relay).clone()
+    }
+
+    /// A descriptor of the socket's network namespace. It keeps the namespace alive while open.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`: the client is gone, or its namespaces cannot be entered.
+    pub fn netns(&self) -> Result<OwnedFd> {
+        let relay = self.relay_socket().ok_or(Errno::CONNREFUSED)?;
+        sys::netns_of_socket(relay.as_fd())
+    }
+
+    pub(crate) fn end(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
+    pub(crate) fn opener_userns(&self) -> NamespaceId {
+        self.announcement.opener_userns
+    }
+
+    /// As `net/netlink/af_netlink.c: netlink_autobind`: the port id of a client that sends before it binds.
+    fn bind_to(&self, pid: u32) {
+        if self.port_id() != 0 {
+            return;
+        }
+        let Some(relay) = self.relay_socket() else {
+            return;
+        };
+        let bound = sys::netlink_bind(relay.as_fd(), pid, 0)
+            .or_else(|_| sys::netlink_bind(relay.as_fd(), 0, 0))
+            .or_else(|_| sys::netlink_port_id(relay.as_fd()));
+        if let Ok(port_id) = bound {
+            self.slot.port_id.store(port_id, Ordering::Release);
+        }
+    }
+
+    /// Closes the real socket, which pins the namespace, and tells a client that is still there.
+    fn close(&self) {
+        let relay = lock(&self.relay).take();
+        if let Some(relay) = relay {
+            self.pump.remove(self.id(), &relay);
+        }
+        let _ = rustix::net::shutdown(&self.end, rustix::net::Shutdown::Both);
+    }
+}
+
+impl Drop for ClientSocket {
+    fn drop(&mut self) {
+        self.slot.release();
+    }
+}
+
+/// A lock whose holder cannot leave anything half done; a panic elsewhere does not concern it.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> lockdep::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(lockdep::PoisonError::into_inner)
+}
+
+/// Takes over an announced socket: registers its relay and starts its thread.
+pub(crate) fn start(
+    announcement: Announcement,
+    end: OwnedFd,
+    relay: Option<OwnedFd>,
+    slots: Slots,
+    pump: &Arc<Pump>,
+    service: &Arc<dyn Service>,
+) {
+    let socket = Arc::new(ClientSocket {
+        announcement,
+        slot: slots.slot(announcement.slot),
+        counters: slots.counters(),
+        end,
+        relay: Mutex::named("sandbox_relay", relay.map(Arc::new)),
+        pump: Arc::clone(pump),
+    });
+    pump.add(&socket);
+    let service = Arc::clone(service);
+    let thread = std::thread::Builder::new().name(format!("netlink/{}", announcement.slot));
+    let serving = Arc::clone(&socket);
+    if thread.spawn(move || serve(&serving, &*service)).is_err() {
+        socket.close();
+    }
+}
+
+/// A client socket's thread: receives until the client closes.
+fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
+    /// Also after a panic in the service nothing of the client's stays pinned.
+    struct Close<'a>(&'a ClientSocket);
+    impl Drop for Close<'_> {
+        fn drop(&mut self) {
+            self.0.close();
+        }
+    }
+    let close = Close(socket);
+    let mut session = service.open(Arc::clone(socket));
+    let mut buffer = vec![0; LONGEST_REQUEST];
+    loop {
+        let received = match sys::recv_message(socket.end(), &mut buffer, 0) {
+            Err(Errno::INTR) => continue,
+            Ok(received) if received.length > 0 => received,
+            _ => break,
+        };
+        let stamp = received.stamp.unwrap_or_default();
+        socket.bind_to(stamp.pid);
+        socket.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let datagram = &buffer[..received.length.min(LONGEST_REQUEST)];
+        session.receive(datagram, &Sender::new(stamp, socket));
+    }
+    // The session may use the socket until its end.
+    drop(session);
+    drop(close);
+}
+
+impl Sender {
+    fn new(stamp: Stamp, socket: &Arc<ClientSocket>) -> Self {
+        Self::of(stamp, Arc::clone(socket))
+    }
+}

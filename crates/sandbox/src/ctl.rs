@@ -1,0 +1,237 @@
+//! The control socket of a running machine: how `userlink dmesg` and its kin reach the kernel process.
+//!
+//! The socket lies in a folder of its own, `${TMPDIR:-/tmp}/userlink-UID/PID/ctl`, that only its owner may enter, and its
+//! path is in [`VARIABLE`] for the whole process tree. Only the owner and root are answered (`SO_PEERCRED`). A request is
+//! one line, the verb and its arguments; the answer is `ok` and a newline, then what the verb writes until the end of
+//! file, or `error`, a space, and one line of text.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockdep::Mutex;
+
+use crate::client::lock;
+use crate::error::Error;
+
+/// The environment variable that holds the control socket's path.
+pub const VARIABLE: &str = "USERLINK_CTL";
+
+/// The longest request line, in bytes.
+const LONGEST_LINE: u64 = 4096;
+
+/// Whether this process is inside a sandbox that still runs.
+pub(crate) fn inside() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|path| UnixStream::connect(path).is_ok())
+}
+
+/// The private folder of one machine; removed in the end.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// A child that inherits the value must not remove it.
+    owner: u32,
+}
+
+impl Folder {
+    /// Makes `userlink-UID/PID`, and checks that nobody else can get at it.
+    pub(crate) fn create() -> Result<Self, Error> {
+        let uid = rustix::process::geteuid().as_raw();
+        let top = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let ours = top.join(format!("userlink-{uid}"));
+        let owner = std::process::id();
+        let path = ours.join(owner.to_string());
+        let _ = fs::DirBuilder::new().mode(0o700).create(&ours);
+        // Not followed: a link that somebody else put there would lead into a folder of theirs.
+        let private = fs::symlink_metadata(&ours).is_ok_and(|folder| {
+            folder.is_dir() && folder.uid() == uid && folder.mode() & 0o077 == 0
+        });
+        if !private {
+            return Err(Error::ControlFolder { path: ours, uid });
+        }
+        // Left by a machine that was killed and had our number.
+        let _ = fs::remove_file(path.join("ctl"));
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::ControlFolder { path, uid })
+            }
+            _ => Ok(Self { path, owner }),
+        }
+    }
+
+    /// Where the control socket is.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("ctl")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.owner == std::process::id() {
+            let _ = fs::remove_file(self.socket());
+            let _ = fs::remove_dir(&self.path);
+            if let Some(ours) = self.path.parent() {
+                let _ = fs::remove_dir(ours); // only if no other machine is there
+            }
+        }
+    }
+}
+
+/// Answers one verb: gets the words behind it and writes the answer. An error is one line of text.
+pub type Verb = dyn Fn(&[&str], &mut dyn Write) -> Result<(), String> + Send + Sync;
+
+/// The verbs of a machine.
+#[derive(Default)]
+pub struct Server {
+    verbs: Mutex<HashMap<&'static str, Arc<Verb>>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(lock(&self.verbs).keys()).finish()
+    }
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self {
+            verbs: Mutex::named("sandbox_verbs", HashMap::new()),
+        }
+    }
+
+    /// Answers `name` from now on with `verb`, on a thread of its own for each request.
+    pub fn verb(
+        &self,
+        name: &'static str,
+        verb: impl Fn(&[&str], &mut dyn Write) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        lock(&self.verbs).insert(name, Arc::new(verb));
+    }
+
+    /// Listens at `path`.
+    pub(crate) fn start(self: &Arc<Self>, path: &Path) -> io::Result<()> {
+        let listener = UnixListener::bind(path)?;
+        let server = Arc::clone(self);
+        let uid = rustix::process::geteuid();
+        let thread = std::thread::Builder::new().name("ctl".into());
+        thread.spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let allowed = rustix::net::sockopt::socket_peercred(&stream)
+                    .is_ok_and(|peer| peer.uid == uid || peer.uid.is_root());
+                let server = Arc::clone(&server);
+                if allowed {
+                    let thread = std::thread::Builder::new().name("ctl/request".into());
+                    let _ = thread.spawn(move || server.answer(&stream));
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    fn answer(&self, mut stream: &UnixStream) {
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+        let mut line = String::new();
+        if BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).is_err() {
+            return;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let verb = words.first().and_then(|name| lock(&self.verbs).get(name).cloned());
+        let mut answer = Vec::new();
+        let result = match verb {
+            Some(verb) => verb(&words[1..], &mut answer),
+            None => Err(format!("unknown request `{}`", line.trim_end())),
+        };
+        // The other side may have left; that is its own affair.
+        let _ = match result {
+            Ok(()) => stream.write_all(b"ok\n").and_then(|()| stream.write_all(&answer)),
+            Err(text) => writeln!(stream, "error {}", text.replace('\n', " ")),
+        };
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// Where the machine of this process tree listens, or the only machine of this user.
+///
+/// # Errors
+/// [`Error::Refused`] with a remedy when there is none, or more than one.
+pub fn locate() -> Result<PathBuf, Error> {
+    if let Some(path) = std::env::var_os(VARIABLE) {
+        return Ok(path.into());
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let top = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    let machines: Vec<PathBuf> = fs::read_dir(top.join(format!("userlink-{uid}")))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("ctl")))
+        .filter(|path| UnixStream::connect(path).is_ok())
+        .collect();
+    match machines.as_slice() {
+        [path] => Ok(path.clone()),
+        [] => Err(Error::Refused(
+            "no machine is running: start one with `userlink run`, or run this inside it".into(),
+        )),
+        _ => Err(Error::Refused(format!(
+            "{} machines are running: set {VARIABLE} to the one you mean, e.g. {}",
+            machines.len(),
+            machines[0].display()
+        ))),
+    }
+}
+
+/// Sends `line` to the machine that listens at `path` and copies its answer to `out`.
+///
+/// # Errors
+/// [`Error::Control`]: it cannot be reached, or the answer cannot be copied. [`Error::Refused`]: it says no.
+pub fn request(path: &Path, line: &str, out: &mut dyn Write) -> Result<(), Error> {
+    let failed = |source| Error::Control {
+        path: path.to_owned(),
+        source,
+    };
+    let mut stream = UnixStream::connect(path).map_err(failed)?;
+    writeln!(stream, "{line}").map_err(failed)?;
+    let mut reader = BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status).map_err(failed)?;
+    match status.trim_end().split_once(' ') {
+        None if status == "ok\n" => {
+            io::copy(&mut reader, out).map_err(failed)?;
+            Ok(())
+        }
+        Some(("error", text)) => Err(Error::Refused(text.to_owned())),
+        _ => Err(failed(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_verbs_and_refuses_others() {
+        let folder = Folder::create().unwrap();
+        let server = Arc::new(Server::new());
+        server.verb("echo", |words, out| {
+            writeln!(out, "{}", words.join("+")).map_err(|error| error.to_string())
+        });
+        server.verb("fail", |_, _| Err("two\nlines".into()));
+        server.start(&folder.socket()).unwrap();
+        let ask = |line| {
+            let mut out = Vec::new();
+            request(&folder.socket(), line, &mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        assert_eq!(ask("echo a b").unwrap(), "a+b\n");
+        assert_eq!(ask("fail").unwrap_err().to_string(), "two lines");
+        assert_eq!(ask("what is").unwrap_err().to_string(), "unknown request `what is`");
+        let socket = folder.socket();
+        drop(folder);
+        assert!(request(&socket, "echo", &mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! The kernel process: takes over the client sockets that the supervisor announces.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::announce::Announcement;
+use crate::client;
+use crate::ctl;
+use crate::error::Error;
+use crate::netns::Wire;
+use crate::relay::Pump;
+use crate::service::Service;
+use crate::slots::Slots;
+use crate::sys;
+
+/// What the kernel process has when its machine is built.
+#[derive(Debug)]
+pub struct KernelSide {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) control: Arc<ctl::Server>,
+    pub(crate) init_net: OwnedFd,
+    pub(crate) init_net_cookie: u64,
+    pub(crate) own_namespaces: bool,
+}
+
+impl KernelSide {
+    pub(crate) fn new(own_namespaces: bool) -> Result<Self, Error> {
+        let init_net = rustix::fs::open(
+            "/proc/self/ns/net",
+            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .map_err(Error::system("open the network namespace"))?;
+        let socket = sys::netlink_socket(libc::NETLINK_ROUTE)
+            .map_err(Error::system("open a netlink socket"))?;
+        let init_net_cookie = sys::netns_cookie(socket.as_fd())
+            .map_err(Error::system("identify the network namespace"))?;
+        Ok(Self {
+            wire: Wire::start()?,
+            control: Arc::new(ctl::Server::new()),
+            init_net,
+            init_net_cookie,
+            own_namespaces,
+        })
+    }
+
+    /// The real network namespaces and devices.
+    pub fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
+    /// The control socket, to which verbs can be added.
+    pub fn control(&self) -> &ctl::Server {
+        &self.control
+    }
+
+    /// The cookie of the network namespace the command starts in: the machine's `init_net`.
+    pub fn init_net_cookie(&self) -> u64 {
+        self.init_net_cookie
+    }
+
+    /// A descriptor of that namespace.
+    pub fn init_net(&self) -> &OwnedFd {
+        &self.init_net
+    }
+
+    /// Whether the machine is in user, mount and network namespaces of its own: it was not started by root.
+    pub fn own_namespaces(&self) -> bool {
+        self.own_namespaces
+    }
+}
+
+/// Says that the machine is ready and serves until the supervisor is gone.
+pub(crate) fn serve(
+    control: &OwnedFd,
+    side: &KernelSide,
+    slots: Slots,
+    service: Arc<dyn Service>,
+) -> Result<(), Error> {
+    let pump = Pump::start()?;
+    side.wire.know(side.init_net_cookie, side.init_net.as_fd());
+    sys::send(control.as_fd(), b"ready", 0).map_err(Error::system("tell the supervisor"))?;
+    loop {
+        match Announcement::receive(control.as_fd()) {
+            Ok(Some((announcement, end, relay))) => {
+                if let Some(relay) = &relay {
+                    side.wire.know_by_socket(announcement.netns_cookie, relay.as_fd());
+                }
+                client::start(announcement, end, relay, slots, &pump, &service);
+            }
+            Ok(None) | Err(Errno::CONNRESET) => break,
+            Err(Errno::PROTO) => {} // out of descriptors: the client gets an end of file from the supervisor's copy
+            Err(errno) => {
+                return Err(Error::System {
+                    step: "hear from the supervisor",
+                    errno,
+                });
+            }
+        }
+    }
+    service.shut_down();
+    Ok(())
+}

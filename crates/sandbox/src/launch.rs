@@ -1,0 +1,426 @@
+//! Starts the processes of a sandbox and stays until the command has ended.
+//!
+//! ```text
+//! P  supervisor    the process that called `run`: one thread, answers trapped calls, passes signals on
+//! ├─ K  kernel     runs the machine; forked first, in a session of its own, dies with P
+//! └─ C  command    installs the filter, hands the listener to P, executes when K is ready
+//! ```
+//! P ends when C ends, with C's status. Processes that C leaves behind lose the machine then: the listener closes with P,
+//! and each further trapped call of theirs fails with `ENOSYS`. K ends when P closes the connection, and is killed if it
+//! does not within two seconds.
+
+use std::ffi::{CString, OsString};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::kernel::{self, KernelSide};
+use crate::service::Service;
+use crate::signals::{self, Signal, Signals};
+use crate::slots::Slots;
+use crate::supervisor::{Event, Settings, Supervisor};
+use crate::sys::{self, Fork};
+use crate::{ctl, filter, userns};
+
+/// How a sandbox is to be made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Receiving calls are not trapped: faster by two context switches, but the sender's address that the client sees
+    /// is of family `AF_UNIX` (12 bytes long, port id 0), which strict clients refuse; and a client that was too slow
+    /// for notifications does not hear of it.
+    pub native_receive: bool,
+    /// The numbers of our own multicast groups, at most 32.
+    pub groups: Range<u32>,
+    /// Variables that the command gets besides those of the caller.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The command's exit status; 128 + the signal's number if one ended it.
+    pub status: i32,
+    /// Generic netlink sockets opened in the tree.
+    pub sockets: u64,
+    /// Datagrams they sent.
+    pub requests: u64,
+    /// Trapped system calls, and how many of them went on to the real kernel.
+    pub trapped: (u64, u64),
+    /// Receives whose datagram was put back because a signal interrupted them.
+    pub put_back: u64,
+    /// The kernel process ended before the command.
+    pub kernel_died: bool,
+    /// Processes of the tree are still running, without a machine from now on.
+    pub left_behind: bool,
+}
+
+/// Runs `command` in a new sandbox whose kernel process runs `machine`.
+///
+/// `machine` builds everything in the kernel process; its error text is the user's. The calling process must have only
+/// one thread.
+///
+/// # Errors
+/// Whatever keeps the machine or the command from starting; see [`Error`]. Once the command runs, the result is `Ok`.
+pub fn run<M>(options: Options, command: &[OsString], machine: M) -> Result<Outcome, Error>
+where
+    M: FnOnce(&KernelSide) -> Result<Arc<dyn Service>, String>,
+{
+    check_machine()?;
+    let words = words(command)?;
+    let own_namespaces = !userns::is_privileged();
+    let folder = ctl::Folder::create()?;
+    if own_namespaces {
+        userns::enter()?;
+    }
+    let files = sys::raise_open_files();
+    let slots = Slots::new().map_err(Error::system("map shared memory"))?;
+    let signals = Signals::block().map_err(Error::system("block signals"))?;
+    let (ours, theirs) = sys::seqpacket_pair().map_err(Error::system("make a socket pair"))?;
+
+    let kernel = match sys::fork().map_err(Error::system("fork"))? {
+        Fork::Child => {
+            drop(ours);
+            signals.restore(false);
+            become_kernel(&theirs, own_namespaces, slots, folder.socket(), machine);
+        }
+        Fork::Parent(pid) => pid,
+    };
+    drop(theirs);
+    let kernel = Kernel { pid: kernel };
+
+    let (to_command, from_parent) =
+        sys::seqpacket_pair().map_err(Error::system("make a socket pair"))?;
+    let command_pid = match sys::fork().map_err(Error::system("fork"))? {
+        Fork::Child => {
+            drop((to_command, ours));
+            signals.restore(true);
+            if let Some(files) = files {
+                sys::restore_open_files(files);
+            }
+            let socket = folder.socket();
+            become_command(&from_parent, &words, &options, socket);
+        }
+        Fork::Parent(pid) => pid,
+    };
+    drop(from_parent);
+    let command_process = Command {
+        pid: command_pid,
+        name: command[0].to_string_lossy().into_owned(),
+    };
+
+    let listener = command_process.listener(&to_command)?;
+    let settings = Settings {
+        native_receive: options.native_receive,
+        groups: options.groups,
+    };
+    kernel.await_ready(&ours)?;
+    command_process.check_inspectable()?;
+    let mut supervisor = Supervisor::new(settings, listener, ours, slots)?;
+    command_process.go(&to_command)?;
+    drop(to_command);
+
+    let descriptor = signals.descriptor().map_err(Error::system("read signals"))?;
+    supervisor
+        .watch(descriptor.as_fd(), Event::Signal)
+        .map_err(Error::system("watch signals"))?;
+    let (status, kernel_died) = attend(&mut supervisor, &descriptor, &kernel, command_pid)?;
+    let left_behind = !supervisor.is_deserted();
+    drop(supervisor);
+    if !kernel_died {
+        kernel.end();
+    }
+    drop(folder);
+    let counters = slots.counters();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Outcome {
+        status,
+        sockets: count(&counters.sockets),
+        requests: count(&counters.requests),
+        trapped: (count(&counters.notifications), count(&counters.continued)),
+        put_back: count(&counters.put_back),
+        kernel_died,
+        left_behind,
+    })
+}
+
+/// What can be known before anything is done.
+fn check_machine() -> Result<(), Error> {
+    if ctl::inside() {
+        return Err(Error::Inside(ctl::VARIABLE));
+    }
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
+        && (major, minor) < (5, 14)
+    {
+        return Err(Error::OldKernel(release.into_owned()));
+    }
+    Ok(())
+}
+
+fn words(command: &[OsString]) -> Result<Vec<CString>, Error> {
+    let bad = |source| Error::Command {
+        command: command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
+        source,
+    };
+    if command.is_empty() {
+        return Err(bad(io::Error::from(io::ErrorKind::NotFound)));
+    }
+    command
+        .iter()
+        .map(|word| CString::new(word.clone().into_vec()).map_err(|error| bad(error.into())))
+        .collect()
+}
+
+/// The kernel process, from P's side.
+struct Kernel {
+    pid: libc::pid_t,
+}
+
+impl Kernel {
+    /// Waits until the machine is built.
+    fn await_ready(&self, control: &OwnedFd) -> Result<(), Error> {
+        let mut text = [0; 4096];
+        let length = loop {
+            match sys::recv(control.as_fd(), &mut text, 0) {
+                Err(Errno::INTR) => {}
+                Ok(length) => break length,
+                Err(_) => break 0,
+            }
+        };
+        match &text[..length] {
+            b"ready" => Ok(()),
+            [] => Err(Error::KernelDied(self.how_it_ended())),
+            text => Err(Error::Machine(String::from_utf8_lossy(text).into_owned())),
+        }
+    }
+
+    fn how_it_ended(&self) -> String {
+        match sys::wait(self.pid, 0) {
+            Ok(Some(status)) if libc::WIFSIGNALED(status) => {
+                format!("killed by signal {}", libc::WTERMSIG(status))
+            }
+            Ok(Some(status)) => format!("exit status {}", libc::WEXITSTATUS(status)),
+            _ => "unknown status".into(),
+        }
+    }
+
+    /// After the connection was closed: gives the process two seconds.
+    fn end(&self) {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(100);
+        while let Ok(None) = sys::wait(self.pid, libc::WNOHANG) {
+            if start.elapsed() > Duration::from_secs(2) {
+                let _ = sys::kill(self.pid, libc::SIGKILL);
+                let _ = sys::wait(self.pid, 0);
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The command's process, from P's side.
+struct Command {
+    pid: libc::pid_t,
+    name: String,
+}
+
+/// What C says to P instead of handing over a listener.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Nested = 1,
+    NoSeccomp,
+    Seccomp,
+    Exec,
+}
+
+impl Command {
+    fn error(&self, trouble: u8, errno: i32) -> Error {
+        let errno = Errno::from_raw_os_error(errno.max(1));
+        match trouble {
+            t if t == Trouble::Nested as u8 => Error::Nested,
+            t if t == Trouble::NoSeccomp as u8 => Error::NoSeccomp,
+            t if t == Trouble::Exec as u8 => Error::Command {
+                command: self.name.clone(),
+                source: errno.into(),
+            },
+            _ => Error::Seccomp(errno),
+        }
+    }
+
+    /// Takes the listener from the child, which has installed the filter.
+    fn listener(&self, channel: &OwnedFd) -> Result<OwnedFd, Error> {
+        let mut bytes = [0; 5];
+        let mut received = sys::recv_message(channel.as_fd(), &mut bytes, 0)
+            .map_err(Error::system("hear from the command's process"))?;
+        let [trouble, errno @ ..] = bytes;
+        received
+            .fds
+            .pop()
+            .ok_or_else(|| self.error(trouble, i32::from_ne_bytes(errno)))
+    }
+
+    /// Whether this machine lets us look into the tree's processes at all.
+    fn check_inspectable(&self) -> Result<(), Error> {
+        let tid = self.pid as u32;
+        let checked = sys::pidfd_open(tid, false).and_then(|pidfd| {
+            // Descriptor -1 never exists, so EBADF says that only it is missing.
+            match sys::pidfd_getfd(pidfd.as_fd(), -1) {
+                Ok(_) | Err(Errno::BADF) => sys::check_memory(tid),
+                Err(errno) => Err(errno),
+            }
+        });
+        checked.map_err(Error::NoPtrace)
+    }
+
+    /// Lets the child execute its program and waits until it has, or could not.
+    fn go(&self, channel: &OwnedFd) -> Result<(), Error> {
+        sys::send(channel.as_fd(), b"g", 0).map_err(Error::system("start the command"))?;
+        let mut bytes = [0; 5];
+        let length = loop {
+            match sys::recv(channel.as_fd(), &mut bytes, 0) {
+                Err(Errno::INTR) => {}
+                Ok(length) => break length,
+                Err(_) => break 0,
+            }
+        };
+        if length == 0 {
+            return Ok(()); // executing has closed the channel
+        }
+        let _ = sys::wait(self.pid, 0);
+        let [trouble, errno @ ..] = bytes;
+        Err(self.error(trouble, i32::from_ne_bytes(errno)))
+    }
+}
+
+/// P's loop. Returns the command's status, and whether the kernel process ended first.
+fn attend(
+    supervisor: &mut Supervisor,
+    signals: &OwnedFd,
+    kernel: &Kernel,
+    command: libc::pid_t,
+) -> Result<(i32, bool), Error> {
+    let mut kernel_died = false;
+    loop {
+        let events = supervisor
+            .step()
+            .map_err(Error::system("wait for trapped calls"))?;
+        for event in events {
+            match event {
+                Event::Kernel if supervisor.kernel().is_some() => {
+                    // It never says anything after `ready`: this is its end.
+                    supervisor.kernel_gone();
+                    kernel_died = true;
+                    eprintln!("userlink: {}", Error::KernelDied(kernel.how_it_ended()));
+                }
+                Event::Kernel => {}
+                Event::Signal => {
+                    while let Some(signal) = signals::next(signals) {
+                        if let Signal::PassOn(signal) = signal {
+                            let _ = sys::kill(command, signal);
+                        }
+                    }
+                    if let Ok(Some(status)) = sys::wait(command, libc::WNOHANG) {
+                        let status = if libc::WIFSIGNALED(status) {
+                            128 + libc::WTERMSIG(status)
+                        } else {
+                            libc::WEXITSTATUS(status)
+                        };
+                        return Ok((status, kernel_died));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs in K. Never returns.
+fn become_kernel<M>(
+    control: &OwnedFd,
+    own_namespaces: bool,
+    slots: Slots,
+    socket: PathBuf,
+    machine: M,
+) -> !
+where
+    M: FnOnce(&KernelSide) -> Result<Arc<dyn Service>, String>,
+{
+    // Out of reach of the terminal's signals, and never without its supervisor.
+    let _ = rustix::process::setsid();
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+    let built = KernelSide::new(own_namespaces)
+        .map_err(|error| error.to_string())
+        .and_then(|side| Ok((machine(&side)?, side)));
+    let built = built.and_then(|(service, side)| {
+        let listening = side.control.start(&socket);
+        listening.map_err(|error| format!("cannot listen at {}: {error}", socket.display()))?;
+        Ok((service, side))
+    });
+    let (service, side) = match built {
+        Ok(built) => built,
+        Err(text) => {
+            let _ = sys::send(control.as_fd(), text.as_bytes(), 0);
+            sys::exit_now(1);
+        }
+    };
+    let status = match kernel::serve(control, &side, slots, service) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("userlink: {error}");
+            1
+        }
+    };
+    sys::exit_now(status);
+}
+
+/// Runs in C. Never returns.
+fn become_command(
+    channel: &OwnedFd,
+    words: &[CString],
+    options: &Options,
+    control_socket: PathBuf,
+) -> ! {
+    let fail = |trouble: Trouble, errno: Errno| -> ! {
+        let mut bytes = [trouble as u8, 0, 0, 0, 0];
+        bytes[1..].copy_from_slice(&errno.raw_os_error().to_ne_bytes());
+        let _ = sys::send(channel.as_fd(), &bytes, 0);
+        sys::exit_now(127);
+    };
+    for (name, value) in &options.environment {
+        // SAFETY: this process has one thread.
+        unsafe { std::env::set_var(name, value) };
+    }
+    // SAFETY: as above.
+    unsafe { std::env::set_var(ctl::VARIABLE, control_socket) };
+    match filter::install(options.native_receive) {
+        Ok(listener) => {
+            let sent = sys::send_with_fds(channel.as_fd(), &[0; 5], &[listener.as_fd()]);
+            if sent.is_err() {
+                sys::exit_now(127);
+            }
+            // The listener must not stay here: a process could answer its own calls.
+            drop(listener);
+        }
+        Err(Error::Nested) => fail(Trouble::Nested, Errno::BUSY),
+        Err(Error::NoSeccomp) => fail(Trouble::NoSeccomp, Errno::NOSYS),
+        Err(Error::Seccomp(errno)) => fail(Trouble::Seccomp, errno),
+        Err(_) => fail(Trouble::Seccomp, Errno::IO),
+    }
+    let mut go = [0];
+    match sys::recv(channel.as_fd(), &mut go, 0) {
+        Ok(1) => {}
+        _ => sys::exit_now(127), // the machine could not be built
+    }
+    fail(Trouble::Exec, sys::exec(words))
+}

@@ -1,0 +1,472 @@
+//! Real network namespaces: when one that the machine knows is gone, and what happens to the links in it.
+//!
+//! One thread, the *wire*, lives in a hidden network namespace of its own. There every known namespace gets an id
+//! (`RTM_NEWNSID`), for which the kernel tells the wire everything without the namespace being kept alive by it:
+//! `RTM_DELNSID` when it is really gone (its name removed, its last process and socket closed), and with
+//! `NETLINK_LISTEN_ALL_NSID` each change of a link in it.
+//!
+//! A namespace is known by its cookie (`SO_NETNS_COOKIE`), never by its inode, which the kernel uses again at once.
+//! The wire's thread only answers jobs and reads notifications; it never calls out, so whoever handles an [`Event`] may
+//! use it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use lockdep::Mutex;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+
+use crate::client::lock;
+use crate::error::Error;
+use crate::rtnl::{self, Message, Request, Route};
+use crate::sys::{self, Result};
+
+/// What the wire has heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The namespace with this cookie does not exist any more.
+    NetGone(u64),
+    /// A link is new in a namespace or has changed.
+    Link {
+        /// The namespace.
+        net: u64,
+        /// The interface index there.
+        index: u32,
+        /// The name there.
+        name: String,
+        /// `IFF_…` flags.
+        flags: u32,
+        /// The hardware address.
+        address: Vec<u8>,
+    },
+    /// A link has left a namespace: deleted, or moved to another one.
+    LinkGone {
+        /// The namespace.
+        net: u64,
+        /// The interface index it had there.
+        index: u32,
+        /// The name it had there.
+        name: String,
+    },
+}
+
+/// The state that only the wire's thread uses.
+pub(crate) struct Inner {
+    pub(crate) route: Route,
+    /// A descriptor of the wire's own namespace.
+    pub(crate) home: OwnedFd,
+    ids: HashMap<u64, i32>,
+    cookies: HashMap<i32, u64>,
+    next_id: i32,
+    events: Sender<Event>,
+    /// Which namespaces have been made known, shared with all threads.
+    known: Arc<Mutex<HashMap<u64, ()>>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Inner) + Send>;
+
+/// See the module's text.
+pub struct Wire {
+    jobs: Mutex<Sender<Job>>,
+    bell: Arc<OwnedFd>,
+    events: Mutex<Option<Receiver<Event>>>,
+    known: Arc<Mutex<HashMap<u64, ()>>>,
+    /// Links of other namespaces are watched only when somebody wants to know.
+    watch_links: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("known", &lock(&self.known).len()).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Starts the thread. It makes its namespace in the background; jobs wait for it.
+    pub(crate) fn start() -> std::result::Result<Arc<Self>, Error> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(Error::system("make an eventfd"))?;
+        let (jobs, queue) = mpsc::channel();
+        let (events, heard) = mpsc::channel();
+        let known = Arc::new(Mutex::named("sandbox_known_netns", HashMap::new()));
+        let wire = Arc::new(Self {
+            jobs: Mutex::named("sandbox_wire_jobs", jobs),
+            bell: Arc::new(bell),
+            events: Mutex::named("sandbox_wire_events", Some(heard)),
+            known: Arc::clone(&known),
+            watch_links: Arc::new(AtomicBool::new(false)),
+        });
+        let bell = Arc::clone(&wire.bell);
+        let watch_links = Arc::clone(&wire.watch_links);
+        std::thread::Builder::new()
+            .name("wire".into())
+            .spawn(move || {
+                if let Err(errno) = live(&queue, &bell, events, known, &watch_links) {
+                    eprintln!("userlink: network namespaces cannot be watched: {errno}");
+                }
+            })
+            .map_err(|_| Error::System {
+                step: "start a thread",
+                errno: Errno::AGAIN,
+            })?;
+        Ok(wire)
+    }
+
+    /// What happens to known namespaces and the links in them. The first caller gets the receiver; link events are sent
+    /// only from then on.
+    pub fn events(&self) -> Option<Receiver<Event>> {
+        let events = lock(&self.events).take();
+        if events.is_some() {
+            self.watch_links.store(true, Ordering::Release);
+            self.ring();
+        }
+        events
+    }
+
+    fn ring(&self) {
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// Runs `job` on the wire's thread, inside its namespace, without waiting for it.
+    pub(crate) fn post(&self, job: impl FnOnce(&mut Inner) + Send + 'static) {
+        // The thread ends only with the process, or at once when it could not start; then nothing can be watched.
+        let _ = lock(&self.jobs).send(Box::new(job));
+        self.ring();
+    }
+
+    /// Runs `job` on the wire's thread and returns its result.
+    pub(crate) fn run<R: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Inner) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (answer, result) = mpsc::channel();
+        self.post(move |inner| {
+            let _ = answer.send(job(inner));
+        });
+        result.recv().map_err(|_| Errno::NODEV)?
+    }
+
+    /// Watches a namespace from now on. The descriptor is used in the background and closed then.
+    pub fn know(&self, cookie: u64, namespace: BorrowedFd<'_>) {
+        if self.is_new(cookie)
+            && let Ok(namespace) = namespace.try_clone_to_owned()
+        {
+            self.register(cookie, namespace);
+        }
+    }
+
+    /// Watches the namespace a socket is in.
+    pub(crate) fn know_by_socket(&self, cookie: u64, socket: BorrowedFd<'_>) {
+        if self.is_new(cookie)
+            && let Ok(namespace) = sys::netns_of_socket(socket)
+        {
+            self.register(cookie, namespace);
+        }
+    }
+
+    fn is_new(&self, cookie: u64) -> bool {
+        lock(&self.known).insert(cookie, ()).is_none()
+    }
+
+    fn register(&self, cookie: u64, namespace: OwnedFd) {
+        self.post(move |inner| {
+            if let Err(errno) = inner.register(cookie, namespace.as_fd()) {
+                eprintln!("userlink: a network namespace cannot be watched: {errno}");
+            }
+        });
+    }
+
+    /// The id, in the namespace `home`, of the namespace `cookie`, as `NETNS_ID` attributes show it; `None` if it has
+    /// none there.
+    ///
+    /// # Errors
+    /// What rtnetlink says; `ENOENT`: one of the two is not known.
+    pub fn id_in(&self, home: u64, cookie: u64) -> Result<Option<i32>> {
+        self.run(move |inner| {
+            let home = inner.id(home)?;
+            let id = inner.id(cookie)?;
+            inner.translate(home, id)
+        })
+    }
+
+    /// The cookie of the namespace that has the id `nsid` in the namespace `home`.
+    ///
+    /// # Errors
+    /// `EINVAL`: no namespace has this id, or none that this machine knows.
+    pub fn cookie_by_id(&self, home: u64, nsid: i32) -> Result<u64> {
+        self.run(move |inner| {
+            let home = inner.id(home)?;
+            let id = inner.id_from(home, nsid)?.ok_or(Errno::INVAL)?;
+            inner.cookies.get(&id).copied().ok_or(Errno::INVAL)
+        })
+    }
+}
+
+impl Inner {
+    /// The wire's id of a known namespace.
+    pub(crate) fn id(&self, cookie: u64) -> Result<i32> {
+        self.ids.get(&cookie).copied().ok_or(Errno::NOENT)
+    }
+
+    fn register(&mut self, cookie: u64, namespace: BorrowedFd<'_>) -> Result<()> {
+        let id = self.next_id;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&namespace);
+        let request = Request::new(rtnl::RTM_NEWNSID, 0, rtnl::RTGENMSG)
+            .attribute(rtnl::NETNSA_NSID, &id.to_ne_bytes())
+            .attribute(rtnl::NETNSA_FD, &fd.to_ne_bytes());
+        self.route.call(request, |_| {})?;
+        self.next_id += 1;
+        self.ids.insert(cookie, id);
+        self.cookies.insert(id, cookie);
+        Ok(())
+    }
+
+    fn forget(&mut self, id: i32) {
+        if let Some(cookie) = self.cookies.remove(&id) {
+            self.ids.remove(&cookie);
+            lock(&self.known).remove(&cookie);
+            let _ = self.events.send(Event::NetGone(cookie));
+        }
+    }
+
+    /// The id that the namespace `id` (ours) has in the namespace `home` (our id).
+    fn translate(&mut self, home: i32, id: i32) -> Result<Option<i32>> {
+        // Asked the other way round: every id of `home`, with what it is here.
+        let mut found = None;
+        self.ids_of(home, |there, here| {
+            if here == id {
+                found = Some(there);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// What the namespace that `home` calls `nsid` is called here.
+    fn id_from(&mut self, home: i32, nsid: i32) -> Result<Option<i32>> {
+        let mut found = None;
+        self.ids_of(home, |there, here| {
+            if there == nsid {
+                found = Some(here);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// All ids that the namespace `home` has given, each with the id here.
+    fn ids_of(&mut self, home: i32, mut each: impl FnMut(i32, i32)) -> Result<()> {
+        const NETNSA_TARGET_NSID: u16 = 4;
+        const NETNSA_CURRENT_NSID: u16 = 5;
+        let request = Request::new(rtnl::RTM_GETNSID, 0, rtnl::RTGENMSG)
+            .attribute(NETNSA_TARGET_NSID, &home.to_ne_bytes());
+        self.route.dump(request, |message| {
+            let id = |kind| {
+                let value = message.attribute(rtnl::RTGENMSG, kind)?;
+                Some(i32::from_ne_bytes(value.try_into().ok()?))
+            };
+            if let (Some(there), Some(here)) = (id(rtnl::NETNSA_NSID), id(NETNSA_CURRENT_NSID)) {
+                each(there, here);
+            }
+        })
+    }
+
+    /// A notification.
+    fn hear(&mut self, nsid: Option<i32>, datagram: &[u8]) {
+        for message in Message::all(datagram) {
+            match message.kind {
+                rtnl::RTM_DELNSID if nsid.is_none() => {
+                    let id = message
+                        .attribute(rtnl::RTGENMSG, rtnl::NETNSA_NSID)
+                        .and_then(|id| Some(i32::from_ne_bytes(id.try_into().ok()?)));
+                    if let Some(id) = id {
+                        self.forget(id);
+                    }
+                }
+                rtnl::RTM_NEWLINK | rtnl::RTM_DELLINK => {
+                    if let Some(&net) = nsid.and_then(|id| self.cookies.get(&id)) {
+                        let _ = self.events.send(link_event(net, &message));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn link_event(net: u64, message: &Message<'_>) -> Event {
+    let attribute = |kind| message.attribute(rtnl::IFINFOMSG, kind).unwrap_or_default();
+    let index = message.word(4);
+    let name = attribute(rtnl::IFLA_IFNAME);
+    let name = String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned();
+    if message.kind == rtnl::RTM_DELLINK {
+        return Event::LinkGone { net, index, name };
+    }
+    Event::Link {
+        net,
+        index,
+        name,
+        flags: message.word(8),
+        address: attribute(rtnl::IFLA_ADDRESS).to_vec(),
+    }
+}
+
+/// The wire's thread.
+fn live(
+    jobs: &Receiver<Job>,
+    bell: &OwnedFd,
+    events: Sender<Event>,
+    known: Arc<Mutex<HashMap<u64, ()>>>,
+    watch_links: &AtomicBool,
+) -> Result<()> {
+    sys::unshare(libc::CLONE_NEWNET)?;
+    let notifications = sys::netlink_socket(libc::NETLINK_ROUTE)?;
+    let join = |group: u32| {
+        const NETLINK_ADD_MEMBERSHIP: i32 = 1;
+        sys::set_option(
+            notifications.as_fd(),
+            sys::SOL_NETLINK,
+            NETLINK_ADD_MEMBERSHIP,
+            &group.to_ne_bytes(),
+        )
+    };
+    join(rtnl::RTNLGRP_NSID)?;
+    // A burst of deletions must not overflow; refused where root is not the real one, and then the default serves.
+    let _ = sys::set_option(
+        notifications.as_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_RCVBUFFORCE,
+        &(4_i32 << 20).to_ne_bytes(),
+    );
+    let mut inner = Inner {
+        route: Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?),
+        home: open_home()?,
+        ids: HashMap::new(),
+        cookies: HashMap::new(),
+        next_id: 1,
+        events,
+        known,
+    };
+    let mut listening_to_all = false;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let mut waits = [
+            PollFd::new(bell, PollFlags::IN),
+            PollFd::new(&notifications, PollFlags::IN),
+        ];
+        match poll(&mut waits, None) {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        if waits[1].revents().is_empty() {
+            let mut count = [0; 8];
+            let _ = rustix::io::read(bell, &mut count);
+        } else {
+            match sys::recv_message(notifications.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
+                Ok(received) => {
+                    let datagram = &buffer[..received.length.min(buffer.len())];
+                    inner.hear(received.nsid, datagram);
+                }
+                Err(Errno::NOBUFS) => inner.look_again()?,
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        if !listening_to_all && watch_links.load(Ordering::Acquire) {
+            listening_to_all = true;
+            const NETLINK_LISTEN_ALL_NSID: i32 = 8;
+            sys::set_option(
+                notifications.as_fd(),
+                sys::SOL_NETLINK,
+                NETLINK_LISTEN_ALL_NSID,
+                &1_i32.to_ne_bytes(),
+            )?;
+            join(rtnl::RTNLGRP_LINK)?;
+        }
+        for job in jobs.try_iter() {
+            job(&mut inner);
+        }
+    }
+}
+
+impl Inner {
+    /// Notifications were lost: which namespaces still have their id?
+    fn look_again(&mut self) -> Result<()> {
+        let mut alive = Vec::new();
+        let request = Request::new(rtnl::RTM_GETNSID, 0, rtnl::RTGENMSG);
+        self.route.dump(request, |message| {
+            let id = message.attribute(rtnl::RTGENMSG, rtnl::NETNSA_NSID);
+            alive.extend(id.and_then(|id| Some(i32::from_ne_bytes(id.try_into().ok()?))));
+        })?;
+        let gone: Vec<i32> =
+            self.cookies.keys().copied().filter(|id| !alive.contains(id)).collect();
+        for id in gone {
+            self.forget(id);
+        }
+        Ok(())
+    }
+}
+
+fn open_home() -> Result<OwnedFd> {
+    rustix::fs::open(
+        "/proc/thread-self/ns/net",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+}
+
+/// Runs `act` with the calling thread in the network namespace `namespace`.
+pub(crate) fn inside<R>(namespace: BorrowedFd<'_>, act: impl FnOnce() -> R) -> Result<R> {
+    let home = open_home()?;
+    sys::setns(namespace, libc::CLONE_NEWNET)?;
+    let result = act();
+    // Going on in the wrong namespace would do things to the wrong devices.
+    sys::setns(home.as_fd(), libc::CLONE_NEWNET).expect("a thread may return to the namespace it came from");
+    Ok(result)
+}
+
+/// A netlink socket in the network namespace `namespace`.
+pub(crate) fn socket_in(namespace: BorrowedFd<'_>, protocol: i32) -> Result<OwnedFd> {
+    inside(namespace, || sys::netlink_socket(protocol))?
+}
+
+/// The cookie of a network namespace.
+///
+/// # Errors
+/// `EPERM`: the namespace may not be entered.
+pub fn cookie_of(namespace: BorrowedFd<'_>) -> Result<u64> {
+    sys::netns_cookie(socket_in(namespace, libc::NETLINK_ROUTE)?.as_fd())
+}
+
+/// Finds a namespace by its cookie among those that have a name or a process, and opens it.
+///
+/// # Errors
+/// `ENOENT`: none of them.
+pub fn open_by_cookie(cookie: u64) -> Result<OwnedFd> {
+    let paths = |folder: &str, rest: &str| -> Vec<String> {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(format!("{}{rest}", entry.ok()?.path().to_str()?)))
+            .collect()
+    };
+    let named = paths("/run/netns", "");
+    let processes = paths("/proc", "/ns/net");
+    let mut seen = Vec::new();
+    for path in named.into_iter().chain(processes) {
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        let Ok(namespace) = rustix::fs::open(path, flags, rustix::fs::Mode::empty()) else {
+            continue;
+        };
+        let id = crate::creds::NamespaceId::of(namespace.as_fd())?;
+        if !seen.contains(&id) {
+            seen.push(id);
+            if cookie_of(namespace.as_fd()) == Ok(cookie) {
+                return Ok(namespace);
+            }
+        }
+    }
+    Err(Errno::NOENT)
+}

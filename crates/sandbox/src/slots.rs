@@ -1,0 +1,250 @@
+//! The memory that supervisor and kernel process share: one slot a client socket, and the counters.
+//!
+//! The supervisor answers the trapped calls of a socket (`bind`, `setsockopt`, …), the kernel process serves its
+//! datagrams; what both must know stands in the socket's slot. Every field is an atomic, so nobody waits, with one
+//! exception: [`Slot::lock_sending`] keeps the kernel process from sending for the microsecond in which the supervisor
+//! puts back a datagram that an interrupted call had consumed. That lock lies between processes, where lockdep cannot
+//! see; nothing is taken while it is held, and a holder that died is passed over after a second.
+//!
+//! The mapping is anonymous, made before the fork, and only touched pages cost memory.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use crate::sys;
+
+/// The most client sockets at one time.
+pub(crate) const SLOTS: usize = 4096;
+
+/// `SOL_NETLINK` options of a socket, one bit `1 << NETLINK_…` each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketOptions(u32);
+
+impl SocketOptions {
+    const NO_ENOBUFS: u32 = 5;
+    const LISTEN_ALL_NSID: u32 = 8;
+    const CAP_ACK: u32 = 10;
+    const EXT_ACK: u32 = 11;
+    const GET_STRICT_CHK: u32 = 12;
+
+    pub(crate) const fn bit(option: u32) -> u32 {
+        1 << option
+    }
+
+    const fn has(self, option: u32) -> bool {
+        self.0 & Self::bit(option) != 0
+    }
+
+    /// `NETLINK_CAP_ACK`: an error answer does not repeat the whole request.
+    pub const fn cap_ack(self) -> bool {
+        self.has(Self::CAP_ACK)
+    }
+
+    /// `NETLINK_EXT_ACK`: answers may carry attributes that explain them.
+    pub const fn ext_ack(self) -> bool {
+        self.has(Self::EXT_ACK)
+    }
+
+    /// `NETLINK_GET_STRICT_CHK`: dump requests are checked strictly.
+    pub const fn strict_check(self) -> bool {
+        self.has(Self::GET_STRICT_CHK)
+    }
+
+    /// `NETLINK_LISTEN_ALL_NSID`: hears the groups of all namespaces that have an id in its own.
+    pub const fn listen_all_nsid(self) -> bool {
+        self.has(Self::LISTEN_ALL_NSID)
+    }
+
+    /// `NETLINK_NO_ENOBUFS`: does not want to be told that it was too slow.
+    pub const fn no_enobufs(self) -> bool {
+        self.has(Self::NO_ENOBUFS)
+    }
+}
+
+/// What both processes know of one client socket.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// How many of the two processes still use the slot; 0: free.
+    users: AtomicU32,
+    /// 1 while a process sends to the client's end.
+    sending: AtomicU32,
+    /// The netlink port id; 0: not bound yet.
+    pub(crate) port_id: AtomicU32,
+    /// Bits of [`SocketOptions`].
+    pub(crate) options: AtomicU32,
+    /// Membership in our own multicast groups, counted from the first.
+    pub(crate) groups: AtomicU32,
+    /// 1: a datagram found the client's queue full; the next receive says so.
+    pub(crate) overrun: AtomicU32,
+}
+
+impl Slot {
+    pub(crate) fn options(&self) -> SocketOptions {
+        SocketOptions(self.options.load(Ordering::Acquire))
+    }
+
+    /// Keeps the other process from sending to this client while the guard lives.
+    pub(crate) fn lock_sending(&self) -> Sending<'_> {
+        let mut since = None;
+        let mut tries = 0_u32;
+        while self
+            .sending
+            .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            tries += 1;
+            if tries < 64 {
+                std::hint::spin_loop();
+                continue;
+            }
+            thread::yield_now();
+            let since = *since.get_or_insert_with(Instant::now);
+            if since.elapsed() > Duration::from_secs(1) {
+                break; // the holder is dead: its send is a single system call
+            }
+        }
+        Sending { slot: self }
+    }
+
+    /// One of the two processes is done with the slot.
+    pub(crate) fn release(&self) {
+        self.users.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Right to send to a client; see [`Slot::lock_sending`].
+#[derive(Debug)]
+pub(crate) struct Sending<'a> {
+    slot: &'a Slot,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.slot.sending.store(0, Ordering::Release);
+    }
+}
+
+/// What was served; kept in the mapping because the supervisor reports it.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Counters {
+    /// Sockets opened.
+    pub(crate) sockets: AtomicU64,
+    /// Datagrams clients have sent.
+    pub(crate) requests: AtomicU64,
+    /// Trapped calls.
+    pub(crate) notifications: AtomicU64,
+    /// Trapped calls handed to the real kernel.
+    pub(crate) continued: AtomicU64,
+    /// Receives that a signal interrupted after the datagram was taken; it was put back.
+    pub(crate) put_back: AtomicU64,
+}
+
+#[repr(C)]
+struct Shared {
+    counters: Counters,
+    slots: [Slot; SLOTS],
+}
+
+/// The mapping. It is inherited by fork and lives as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slots(&'static SharedRef);
+
+/// A name for `Shared` that can be printed.
+#[repr(transparent)]
+struct SharedRef(Shared);
+
+impl std::fmt::Debug for SharedRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.counters.fmt(f)
+    }
+}
+
+impl Slots {
+    /// Makes the mapping, all slots free.
+    pub(crate) fn new() -> sys::Result<Self> {
+        // SAFETY: a new anonymous mapping overlaps nothing.
+        let start = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                std::mem::size_of::<SharedRef>(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+            )?
+        };
+        let start = NonNull::new(start.cast::<SharedRef>()).ok_or(rustix::io::Errno::NOMEM)?;
+        // SAFETY: the mapping is zeroed, page-aligned, of the right size and never unmapped; all fields are atomics,
+        // for which zero is valid and which other processes may change.
+        Ok(Self(unsafe { start.as_ref() }))
+    }
+
+    pub(crate) fn counters(self) -> &'static Counters {
+        &self.0.0.counters
+    }
+
+    pub(crate) fn slot(self, index: u32) -> &'static Slot {
+        &self.0.0.slots[index as usize]
+    }
+
+    /// Takes a free slot for both processes, cleared. Only the supervisor calls this.
+    pub(crate) fn allocate(self, hint: u32) -> Option<u32> {
+        let slots = &self.0.0.slots;
+        let index = (0..SLOTS)
+            .map(|offset| (hint as usize + offset) % SLOTS)
+            .find(|&index| slots[index].users.load(Ordering::Acquire) == 0)?;
+        let slot = &slots[index];
+        for field in [
+            &slot.sending,
+            &slot.port_id,
+            &slot.options,
+            &slot.groups,
+            &slot.overrun,
+        ] {
+            field.store(0, Ordering::Relaxed);
+        }
+        slot.users.store(2, Ordering::Release);
+        Some(index as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_free_again_when_both_processes_are_done() {
+        let slots = Slots::new().unwrap();
+        assert_eq!(slots.allocate(0), Some(0));
+        slots.slot(0).port_id.store(7, Ordering::Relaxed);
+        assert_eq!(slots.allocate(0), Some(1));
+        slots.slot(0).release();
+        assert_eq!(slots.allocate(0), Some(2));
+        slots.slot(0).release();
+        assert_eq!(slots.allocate(0), Some(0));
+        assert_eq!(slots.slot(0).port_id.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn slots_run_out() {
+        let slots = Slots::new().unwrap();
+        for index in 0..SLOTS as u32 {
+            assert_eq!(slots.allocate(index), Some(index));
+        }
+        assert_eq!(slots.allocate(5), None);
+    }
+
+    #[test]
+    fn a_dead_sender_is_passed_over() {
+        let slots = Slots::new().unwrap();
+        std::mem::forget(slots.slot(0).lock_sending());
+        let start = Instant::now();
+        drop(slots.slot(0).lock_sending());
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        drop(slots.slot(0).lock_sending());
+    }
+}
