@@ -42,7 +42,9 @@ impl Announcement {
     }
 
     /// The next announcement, or `None` when the supervisor is gone.
-    pub(crate) fn receive(from: BorrowedFd<'_>) -> Result<Option<(Self, OwnedFd, Option<OwnedFd>)>> {
+    pub(crate) fn receive(
+        from: BorrowedFd<'_>,
+    ) -> Result<Option<(Self, OwnedFd, Option<OwnedFd>)>> {
         let mut bytes = [0; 8 * Self::WORDS];
         let mut received = loop {
             match sys::recv_message(from, &mut bytes, 0) {

@@ -91,7 +91,11 @@ impl Sender {
     /// In our own user namespace these are the sender's. In another one they count only over namespaces which that one
     /// owns, and only if the socket was opened there too: then the kernel's own check of the opener keeps them from
     /// counting anywhere else. The opener's socket keeps its user namespace alive, so the comparison is sound.
-    pub(crate) fn relay_capabilities(&self, relay: BorrowedFd<'_>, opener_userns: NamespaceId) -> u64 {
+    pub(crate) fn relay_capabilities(
+        &self,
+        relay: BorrowedFd<'_>,
+        opener_userns: NamespaceId,
+    ) -> u64 {
         let Some(known) = self.known() else {
             return 0;
         };
@@ -151,8 +155,12 @@ impl Sender {
     fn translate_pid_by_proc(&self, pid: u32) -> Result<u32> {
         let chain = |pid: u32| -> Option<Vec<u32>> {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-            line.split_whitespace().map(|pid| pid.parse().ok()).collect()
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))?;
+            line.split_whitespace()
+                .map(|pid| pid.parse().ok())
+                .collect()
         };
         let depth = chain(self.stamp.pid).ok_or(Errno::SRCH)?.len();
         let pidns = NamespaceId::of_process(self.stamp.pid, "pid")?;

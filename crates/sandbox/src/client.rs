@@ -1,8 +1,8 @@
 //! A client socket, seen from the kernel process: a thread that receives, and the ways to answer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockdep::Mutex;
@@ -14,7 +14,7 @@ use crate::caller::Sender;
 use crate::creds::NamespaceId;
 use crate::relay::Pump;
 use crate::service::Service;
-use crate::slots::{Slot, SocketOptions, Slots};
+use crate::slots::{Slot, Slots, SocketOptions};
 use crate::sys::{self, Result, Stamp};
 
 /// Room for the longest request; a pair's default limit is below it. Only touched pages cost memory.
@@ -122,7 +122,10 @@ impl ClientSocket {
             tv_sec: PATIENCE.as_secs() as i64,
             tv_nsec: 0,
         };
-        match poll(&mut [PollFd::new(&self.end, PollFlags::OUT)], Some(&timeout)) {
+        match poll(
+            &mut [PollFd::new(&self.end, PollFlags::OUT)],
+            Some(&timeout),
+        ) {
             Err(Errno::INTR) => Ok(1),
             result => result,
         }
@@ -208,7 +211,9 @@ impl Drop for ClientSocket {
 
 /// A lock whose holder cannot leave anything half done; a panic elsewhere does not concern it.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> lockdep::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(lockdep::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(lockdep::PoisonError::into_inner)
 }
 
 /// Takes over an announced socket: registers its relay and starts its thread.

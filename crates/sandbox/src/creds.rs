@@ -89,7 +89,8 @@ impl Credentials {
     }
 
     fn read(path: &str) -> Result<Self> {
-        let text = fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let text =
+            fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         Self::parse(&String::from_utf8_lossy(&text)).ok_or(Errno::PROTO)
     }
 
@@ -149,7 +150,11 @@ impl Credentials {
 /// Runs `act` on this thread with at most the effective capabilities `effective`, then takes the thread's own back.
 ///
 /// The permitted set stays, so the way back is always open; capabilities that `own` does not permit are not gained.
-pub(crate) fn with_effective<R>(own: Capabilities, effective: u64, act: impl FnOnce() -> R) -> Result<R> {
+pub(crate) fn with_effective<R>(
+    own: Capabilities,
+    effective: u64,
+    act: impl FnOnce() -> R,
+) -> Result<R> {
     let wanted = effective & own.permitted;
     if wanted == own.effective {
         return Ok(act());
@@ -219,7 +224,10 @@ mod tests {
             uid: own.uids[0],
             gid: own.gids[0],
         };
-        assert_eq!(Credentials::of_sender(stamp).map(|c| c.tgid), Some(own.tgid));
+        assert_eq!(
+            Credentials::of_sender(stamp).map(|c| c.tgid),
+            Some(own.tgid)
+        );
         let other = Stamp {
             uid: own.uids[0] + 1,
             ..stamp

@@ -138,11 +138,16 @@ impl Server {
     fn answer(&self, mut stream: &UnixStream) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
         let mut line = String::new();
-        if BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).is_err() {
+        if BufReader::new(stream.take(LONGEST_LINE))
+            .read_line(&mut line)
+            .is_err()
+        {
             return;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        let verb = words.first().and_then(|name| lock(&self.verbs).get(name).cloned());
+        let verb = words
+            .first()
+            .and_then(|name| lock(&self.verbs).get(name).cloned());
         let mut answer = Vec::new();
         let result = match verb {
             Some(verb) => verb(&words[1..], &mut answer),
@@ -150,7 +155,9 @@ impl Server {
         };
         // The other side may have left; that is its own affair.
         let _ = match result {
-            Ok(()) => stream.write_all(b"ok\n").and_then(|()| stream.write_all(&answer)),
+            Ok(()) => stream
+                .write_all(b"ok\n")
+                .and_then(|()| stream.write_all(&answer)),
             Err(text) => writeln!(stream, "error {}", text.replace('\n', " ")),
         };
         let _ = stream.shutdown(Shutdown::Both);
@@ -229,7 +236,10 @@ mod tests {
         };
         assert_eq!(ask("echo a b").unwrap(), "a+b\n");
         assert_eq!(ask("fail").unwrap_err().to_string(), "two lines");
-        assert_eq!(ask("what is").unwrap_err().to_string(), "unknown request `what is`");
+        assert_eq!(
+            ask("what is").unwrap_err().to_string(),
+            "unknown request `what is`"
+        );
         let socket = folder.socket();
         drop(folder);
         assert!(request(&socket, "echo", &mut Vec::new()).is_err());

@@ -119,7 +119,13 @@ fn program(native_receive: bool) -> Vec<Instruction> {
         (libc::SYS_setsockopt, options(&[SO_RCVBUF, SO_RCVBUFFORCE])),
         (
             libc::SYS_getsockopt,
-            options(&[SO_TYPE, SO_PROTOCOL, SO_DOMAIN, SO_NETNS_COOKIE, SO_PEERCRED]),
+            options(&[
+                SO_TYPE,
+                SO_PROTOCOL,
+                SO_DOMAIN,
+                SO_NETNS_COOKIE,
+                SO_PEERCRED,
+            ]),
         ),
     ];
     if !native_receive {
@@ -257,7 +263,11 @@ mod tests {
         let high_pointer = 0x7fff_0000_0000;
         assert!(trapped(false, libc::SYS_recvmsg, [3, 1, 0, 0, 0, 0]));
         assert!(trapped(false, libc::SYS_recvmmsg, [3, 1, 1, 0, 0, 0]));
-        assert!(trapped(false, libc::SYS_recvfrom, [3, 1, 1, 0, high_pointer, 0]));
+        assert!(trapped(
+            false,
+            libc::SYS_recvfrom,
+            [3, 1, 1, 0, high_pointer, 0]
+        ));
         assert!(trapped(false, libc::SYS_recvfrom, [3, 1, 1, 0, 8, 0]));
         assert!(!trapped(false, libc::SYS_recvfrom, [3, 1, 1, 0, 0, 0]));
         for nr in [libc::SYS_recvmsg, libc::SYS_recvmmsg, libc::SYS_recvfrom] {
@@ -268,7 +278,12 @@ mod tests {
 
     #[test]
     fn leaves_everything_else_and_other_architectures_alone() {
-        for nr in [libc::SYS_read, libc::SYS_getppid, libc::SYS_sendmsg, libc::SYS_sendto] {
+        for nr in [
+            libc::SYS_read,
+            libc::SYS_getppid,
+            libc::SYS_sendmsg,
+            libc::SYS_sendto,
+        ] {
             assert!(!trapped(false, nr, [16, 270, 16, 0, 1, 0]));
         }
         let i386 = 0x4000_0003;

@@ -86,7 +86,8 @@ pub(crate) fn serve(
         match Announcement::receive(control.as_fd()) {
             Ok(Some((announcement, end, relay))) => {
                 if let Some(relay) = &relay {
-                    side.wire.know_by_socket(announcement.netns_cookie, relay.as_fd());
+                    side.wire
+                        .know_by_socket(announcement.netns_cookie, relay.as_fd());
                 }
                 client::start(announcement, end, relay, slots, &pump, &service);
             }

@@ -127,7 +127,9 @@ where
     command_process.go(&to_command)?;
     drop(to_command);
 
-    let descriptor = signals.descriptor().map_err(Error::system("read signals"))?;
+    let descriptor = signals
+        .descriptor()
+        .map_err(Error::system("read signals"))?;
     supervisor
         .watch(descriptor.as_fd(), Event::Signal)
         .map_err(Error::system("watch signals"))?;
@@ -158,7 +160,9 @@ fn check_machine() -> Result<(), Error> {
     }
     let release = rustix::system::uname();
     let release = release.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < (5, 14)
     {
@@ -169,7 +173,9 @@ fn check_machine() -> Result<(), Error> {
 
 fn words(command: &[OsString]) -> Result<Vec<CString>, Error> {
     let bad = |source| Error::Command {
-        command: command.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
+        command: command
+            .first()
+            .map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
         source,
     };
     if command.is_empty() {

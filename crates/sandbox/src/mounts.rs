@@ -84,7 +84,10 @@ fn cover(directory: &Path) -> Result<()> {
 fn own_sysfs(sys: &Path) -> Result<()> {
     let mut inner = Vec::new();
     for path in mount_points_below(sys) {
-        if !inner.iter().any(|(outer, _): &(PathBuf, _)| path.starts_with(outer)) {
+        if !inner
+            .iter()
+            .any(|(outer, _): &(PathBuf, _)| path.starts_with(outer))
+        {
             let held = hold(&path)?;
             inner.push((path, held));
         }

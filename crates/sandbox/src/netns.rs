@@ -81,7 +81,9 @@ pub struct Wire {
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("known", &lock(&self.known).len()).finish_non_exhaustive()
+        f.debug_struct("Wire")
+            .field("known", &lock(&self.known).len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -400,8 +402,12 @@ impl Inner {
             let id = message.attribute(rtnl::RTGENMSG, rtnl::NETNSA_NSID);
             alive.extend(id.and_then(|id| Some(i32::from_ne_bytes(id.try_into().ok()?))));
         })?;
-        let gone: Vec<i32> =
-            self.cookies.keys().copied().filter(|id| !alive.contains(id)).collect();
+        let gone: Vec<i32> = self
+            .cookies
+            .keys()
+            .copied()
+            .filter(|id| !alive.contains(id))
+            .collect();
         for id in gone {
             self.forget(id);
         }
@@ -423,7 +429,8 @@ pub(crate) fn inside<R>(namespace: BorrowedFd<'_>, act: impl FnOnce() -> R) -> R
     sys::setns(namespace, libc::CLONE_NEWNET)?;
     let result = act();
     // Going on in the wrong namespace would do things to the wrong devices.
-    sys::setns(home.as_fd(), libc::CLONE_NEWNET).expect("a thread may return to the namespace it came from");
+    sys::setns(home.as_fd(), libc::CLONE_NEWNET)
+        .expect("a thread may return to the namespace it came from");
     Ok(result)
 }
 

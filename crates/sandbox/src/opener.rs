@@ -45,7 +45,12 @@ fn open_namespace(path: &str) -> Result<OwnedFd> {
 /// Opens the relay socket of the thread `tid`, whose credentials and user namespace are given.
 ///
 /// Fails when the caller's namespaces cannot be entered; its devlink works then, but no other family.
-pub(crate) fn open_relay(own: &Own, tid: u32, caller: &Credentials, userns: NamespaceId) -> Result<OwnedFd> {
+pub(crate) fn open_relay(
+    own: &Own,
+    tid: u32,
+    caller: &Credentials,
+    userns: NamespaceId,
+) -> Result<OwnedFd> {
     if userns != own.userns || !caller.same_rights(&own.creds) {
         return open_as_caller(own, tid, userns);
     }
@@ -56,7 +61,8 @@ pub(crate) fn open_relay(own: &Own, tid: u32, caller: &Credentials, userns: Name
     sys::setns(netns.as_fd(), libc::CLONE_NEWNET)?;
     let relay = open_here();
     // Staying in the wrong namespace would be worse than ending.
-    sys::setns(own.home.as_fd(), libc::CLONE_NEWNET).expect("the supervisor may enter its own namespace");
+    sys::setns(own.home.as_fd(), libc::CLONE_NEWNET)
+        .expect("the supervisor may enter its own namespace");
     relay
 }
 
@@ -78,7 +84,9 @@ fn open_as_caller(own: &Own, tid: u32, userns: NamespaceId) -> Result<OwnedFd> {
             let result = become_and_open(tid, netns.as_fd(), foreign.as_ref().map(AsFd::as_fd));
             let sent = match &result {
                 Ok(relay) => sys::send_with_fds(theirs.as_fd(), &[0], &[relay.as_fd()]),
-                Err(errno) => sys::send_with_fds(theirs.as_fd(), &[errno.raw_os_error() as u8], &[]),
+                Err(errno) => {
+                    sys::send_with_fds(theirs.as_fd(), &[errno.raw_os_error() as u8], &[])
+                }
             };
             sys::exit_now(i32::from(sent.is_err()));
         }
@@ -97,7 +105,11 @@ fn open_as_caller(own: &Own, tid: u32, userns: NamespaceId) -> Result<OwnedFd> {
 }
 
 /// Runs in the helper: becomes the caller as far as the kernel's checks can tell, and opens the socket.
-fn become_and_open(tid: u32, netns: BorrowedFd<'_>, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+fn become_and_open(
+    tid: u32,
+    netns: BorrowedFd<'_>,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd> {
     // A namespace that a child user namespace owns can be entered only from there, one of ours only from here.
     let entered = sys::setns(netns, libc::CLONE_NEWNET);
     if let Some(userns) = userns {
@@ -126,7 +138,11 @@ fn take_identity(caller: &Credentials) {
     let [real, effective, saved, _] = caller.gids;
     // SAFETY: raw calls on the helper's only thread; they read live memory only.
     unsafe {
-        libc::syscall(libc::SYS_setgroups, caller.groups.len(), caller.groups.as_ptr());
+        libc::syscall(
+            libc::SYS_setgroups,
+            caller.groups.len(),
+            caller.groups.as_ptr(),
+        );
         libc::syscall(libc::SYS_setresgid, real, effective, saved);
         let [real, effective, saved, _] = caller.uids;
         libc::syscall(libc::SYS_setresuid, real, effective, saved);

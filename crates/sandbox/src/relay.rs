@@ -72,7 +72,9 @@ impl Pump {
     /// supervisor may have another for a while, and epoll would keep it.
     pub(crate) fn remove(&self, id: u32, relay: &OwnedFd) {
         let _ = epoll::delete(&self.epoll, relay);
-        let client = lock(&self.clients).remove(&id).and_then(|carried| carried.client.upgrade());
+        let client = lock(&self.clients)
+            .remove(&id)
+            .and_then(|carried| carried.client.upgrade());
         if let Some(client) = client {
             let _ = epoll::delete(&self.epoll, client.end());
         }
@@ -128,7 +130,12 @@ impl Pump {
         if let Some(carried) = lock(&self.clients).get_mut(&client.id()) {
             carried.pending = Some(datagram);
         }
-        let _ = epoll::modify(&self.epoll, relay, EventData::new_u64(id), EventFlags::empty());
+        let _ = epoll::modify(
+            &self.epoll,
+            relay,
+            EventData::new_u64(id),
+            EventFlags::empty(),
+        );
         let flags = EventFlags::OUT | EventFlags::ONESHOT;
         let room = EventData::new_u64(id | ROOM);
         if epoll::add(&self.epoll, client.end(), room, flags) == Err(Errno::EXIST) {

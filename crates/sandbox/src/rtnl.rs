@@ -110,9 +110,9 @@ impl<'a> Message<'a> {
 
     /// The 32-bit word at `offset` of the fixed header.
     pub(crate) fn word(&self, offset: usize) -> u32 {
-        self.payload
-            .get(offset..offset + 4)
-            .map_or(0, |word| u32::from_ne_bytes(word.try_into().expect("four bytes")))
+        self.payload.get(offset..offset + 4).map_or(0, |word| {
+            u32::from_ne_bytes(word.try_into().expect("four bytes"))
+        })
     }
 
     /// The attribute `kind` behind a fixed header of the given length.

@@ -65,7 +65,11 @@ impl Signals {
         // SAFETY: both sets are live; the old one is written before it is used.
         let before = unsafe {
             let mut before = mem::zeroed();
-            sys::check(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut before))?;
+            sys::check(libc::sigprocmask(
+                libc::SIG_BLOCK,
+                &raw const set,
+                &raw mut before,
+            ))?;
             before
         };
         Ok(Self {
@@ -92,7 +96,11 @@ impl Signals {
             if also_pipe {
                 libc::signal(libc::SIGPIPE, libc::SIG_DFL);
             }
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before.0, std::ptr::null_mut());
+            libc::sigprocmask(
+                libc::SIG_SETMASK,
+                &raw const self.before.0,
+                std::ptr::null_mut(),
+            );
         }
     }
 }

@@ -167,11 +167,7 @@ impl Supervisor {
             waits.truncate(1);
         }
         let fixed = waits.len();
-        waits.extend(
-            self.parked
-                .recent()
-                .map(|(_, fd)| entry(fd, libc::POLLIN)),
-        );
+        waits.extend(self.parked.recent().map(|(_, fd)| entry(fd, libc::POLLIN)));
         let timeout = self.parked.timeout(Instant::now());
         // SAFETY: the array is live and exclusively ours for the call.
         let ready = sys::check(unsafe {
@@ -297,7 +293,10 @@ impl Supervisor {
         if self.sockets.is_empty() {
             return None; // no end of ours is open anywhere
         }
-        let fd = self.threads.descriptor(call.tid, call.args[0] as i32).ok()?;
+        let fd = self
+            .threads
+            .descriptor(call.tid, call.args[0] as i32)
+            .ok()?;
         let cookie = sys::socket_cookie(fd.as_fd()).ok()?;
         let slot = *self.by_cookie.get(&cookie)?;
         Some((fd, slot))

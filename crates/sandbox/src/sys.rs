@@ -379,11 +379,7 @@ pub(crate) fn netlink_port_id(fd: BorrowedFd<'_>) -> Result<u32> {
     let mut length = address.len() as libc::socklen_t;
     // SAFETY: the kernel writes at most the 12 bytes of the array.
     check(unsafe {
-        libc::getsockname(
-            fd.as_raw_fd(),
-            address.as_mut_ptr().cast(),
-            &raw mut length,
-        )
+        libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length)
     })?;
     let [_, _, _, _, a, b, c, d, ..] = address;
     Ok(u32::from_ne_bytes([a, b, c, d]))

@@ -46,14 +46,18 @@ impl Supervisor {
         let bound = if address.port_id == 0 && sys::netlink_port_id(relay)? == 0 {
             // The kernel's own choice would be the supervisor's process; the client expects its own.
             let caller = Credentials::of(call.tid)?;
-            match self.as_caller(call, || sys::netlink_bind(relay, caller.tgid, address.groups))? {
+            match self.as_caller(call, || {
+                sys::netlink_bind(relay, caller.tgid, address.groups)
+            })? {
                 Err(Errno::ADDRINUSE) => {
                     self.as_caller(call, || sys::netlink_bind(relay, 0, address.groups))?
                 }
                 other => other,
             }
         } else {
-            self.as_caller(call, || sys::netlink_bind(relay, address.port_id, address.groups))?
+            self.as_caller(call, || {
+                sys::netlink_bind(relay, address.port_id, address.groups)
+            })?
         };
         let port_id = &self.slots.slot(slot).port_id;
         port_id.store(bound?, Ordering::Release);
@@ -62,12 +66,14 @@ impl Supervisor {
 
     /// `netlink_connect`: the kernel is the only peer there is.
     pub(super) fn connect(&mut self, call: &Notification, _slot: u32) -> Option<Result<i64>> {
-        Some(Address::read(call).and_then(|address| match i32::from(address.family) {
-            libc::AF_UNSPEC => Ok(0),
-            libc::AF_NETLINK if address.port_id == 0 && address.groups == 0 => Ok(0),
-            libc::AF_NETLINK => Err(Errno::PERM),
-            _ => Err(Errno::INVAL),
-        }))
+        Some(
+            Address::read(call).and_then(|address| match i32::from(address.family) {
+                libc::AF_UNSPEC => Ok(0),
+                libc::AF_NETLINK if address.port_id == 0 && address.groups == 0 => Ok(0),
+                libc::AF_NETLINK => Err(Errno::PERM),
+                _ => Err(Errno::INVAL),
+            }),
+        )
     }
 
     pub(super) fn getsockname(&mut self, call: &Notification, slot: u32) -> Option<Result<i64>> {
@@ -93,7 +99,10 @@ fn write_address(call: &Notification, address: &[u8; 12]) -> Result<i64> {
     sys::write_memory_vectored(
         call.tid,
         &[&address[..fits], &(address.len() as u32).to_ne_bytes()],
-        &[sys::remote(call.args[1], fits), sys::remote(call.args[2], 4)],
+        &[
+            sys::remote(call.args[1], fits),
+            sys::remote(call.args[2], 4),
+        ],
     )?;
     Ok(0)
 }

@@ -46,7 +46,9 @@ impl Supervisor {
             } else {
                 libc::SO_SNDBUF
             };
-            let _ = self.as_caller(call, || sys::set_option(end, libc::SOL_SOCKET, ours, &value));
+            let _ = self.as_caller(call, || {
+                sys::set_option(end, libc::SOL_SOCKET, ours, &value)
+            });
         }
     }
 
@@ -75,7 +77,9 @@ impl Supervisor {
         let socket = self.sockets.get(&slot).ok_or(Errno::BADF)?;
         let relay = socket.relay.as_ref().ok_or(Errno::BADF)?.as_fd();
         let given = &bytes[..(length as usize).min(4)];
-        self.as_caller(call, || sys::set_option(relay, sys::SOL_NETLINK, name, given))??;
+        self.as_caller(call, || {
+            sys::set_option(relay, sys::SOL_NETLINK, name, given)
+        })??;
         if (0..32).contains(&name) {
             let bit = SocketOptions::bit(name as u32);
             if value == 0 {
@@ -136,6 +140,9 @@ fn write_option(call: &Notification, value: &[u8], length: u32) -> Result<()> {
     sys::write_memory_vectored(
         call.tid,
         &[value, &length.to_ne_bytes()],
-        &[sys::remote(call.args[3], value.len()), sys::remote(call.args[4], 4)],
+        &[
+            sys::remote(call.args[3], value.len()),
+            sys::remote(call.args[4], 4),
+        ],
     )
 }

@@ -59,7 +59,10 @@ impl Parked {
         match deadlines.chain(self.next_look).min() {
             None => -1,
             // Rounded up: waking early would only mean to sleep again.
-            Some(next) => next.saturating_duration_since(now).as_micros().div_ceil(1000) as i32,
+            Some(next) => next
+                .saturating_duration_since(now)
+                .as_micros()
+                .div_ceil(1000) as i32,
         }
     }
 }
@@ -87,7 +90,11 @@ impl Supervisor {
             end: None,
         });
         if self.parked.recent().count() > MOST_RECENT
-            && let Some(oldest) = self.parked.waiting.iter().position(|waiting| !waiting.settled)
+            && let Some(oldest) = self
+                .parked
+                .waiting
+                .iter()
+                .position(|waiting| !waiting.settled)
         {
             self.settle(oldest);
         }
@@ -120,14 +127,24 @@ impl Supervisor {
 
     /// A thread that makes a new call does not wait in an old one.
     pub(super) fn unpark_thread(&mut self, tid: u32) {
-        while let Some(index) = self.parked.waiting.iter().position(|waiting| waiting.call.tid == tid) {
+        while let Some(index) = self
+            .parked
+            .waiting
+            .iter()
+            .position(|waiting| waiting.call.tid == tid)
+        {
             self.unpark(index);
         }
     }
 
     /// Data came for a waiting receive, or its thread ended.
     pub(super) fn resume(&mut self, id: u32) {
-        let Some(index) = self.parked.waiting.iter().position(|waiting| waiting.id == id) else {
+        let Some(index) = self
+            .parked
+            .waiting
+            .iter()
+            .position(|waiting| waiting.id == id)
+        else {
             return;
         };
         let waiting = &self.parked.waiting[index];
@@ -136,8 +153,12 @@ impl Supervisor {
             return;
         }
         let mut waiting = self.parked.waiting.swap_remove(index);
-        let progress =
-            self.try_receive(&waiting.call, &waiting.receive, waiting.fd.as_fd(), waiting.slot);
+        let progress = self.try_receive(
+            &waiting.call,
+            &waiting.receive,
+            waiting.fd.as_fd(),
+            waiting.slot,
+        );
         if progress == Progress::MustWait {
             self.parked.waiting.push(waiting);
             return;

@@ -221,7 +221,8 @@ impl Supervisor {
             self.answer(call, Err(Errno::AGAIN));
             return;
         }
-        let timeout = rustix::net::sockopt::socket_timeout(&fd, rustix::net::sockopt::Timeout::Recv);
+        let timeout =
+            rustix::net::sockopt::socket_timeout(&fd, rustix::net::sockopt::Timeout::Recv);
         self.park(*call, receive, fd, slot, timeout.unwrap_or(None));
     }
 

@@ -73,7 +73,12 @@ impl Supervisor {
         client: OwnedFd,
     ) -> Result<()> {
         self.name_end(&end)?;
-        sys::set_option(end.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, &1_i32.to_ne_bytes())?;
+        sys::set_option(
+            end.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PASSCRED,
+            &1_i32.to_ne_bytes(),
+        )?;
         let caller = Credentials::of(call.tid).map_err(|_| Errno::NOENT)?;
         let userns = NamespaceId::of_process(call.tid, "user").map_err(|_| Errno::NOENT)?;
         let relay = opener::open_relay(&self.own, call.tid, &caller, userns);
@@ -82,7 +87,10 @@ impl Supervisor {
             Err(errno) => {
                 // Without it even the namespace is unknown, and a wrong guess would show the wrong devices.
                 if self.refused.insert(-errno.raw_os_error()) {
-                    eprintln!("userlink: cannot enter the namespaces of process {}: {errno}", call.tid);
+                    eprintln!(
+                        "userlink: cannot enter the namespaces of process {}: {errno}",
+                        call.tid
+                    );
                 }
                 return Err(Errno::PROTONOSUPPORT);
             }
@@ -105,7 +113,10 @@ impl Supervisor {
         )?;
         drop(client);
         // From here on the client has its socket: nothing may fail any more.
-        self.slots.counters().sockets.fetch_add(1, Ordering::Relaxed);
+        self.slots
+            .counters()
+            .sockets
+            .fetch_add(1, Ordering::Relaxed);
         self.next_slot = slot + 1;
         let announcement = Announcement {
             slot,
@@ -115,7 +126,11 @@ impl Supervisor {
         };
         let announced = self.kernel.as_ref().is_some_and(|kernel| {
             announcement
-                .send(kernel.as_fd(), socket.end.as_fd(), socket.relay.as_ref().map(AsFd::as_fd))
+                .send(
+                    kernel.as_fd(),
+                    socket.end.as_fd(),
+                    socket.relay.as_ref().map(AsFd::as_fd),
+                )
                 .is_ok()
         });
         if !announced {
@@ -123,7 +138,12 @@ impl Supervisor {
             self.slots.slot(slot).release(); // for the kernel process, which never heard of it
         }
         // No events asked for: hanging up is always reported, and data is not our business.
-        let _ = epoll::add(&self.epoll, &socket.end, Tag::Socket.with(slot), epoll::EventFlags::empty());
+        let _ = epoll::add(
+            &self.epoll,
+            &socket.end,
+            Tag::Socket.with(slot),
+            epoll::EventFlags::empty(),
+        );
         self.by_cookie.insert(socket.cookie, slot);
         self.sockets.insert(slot, socket);
         Ok(())

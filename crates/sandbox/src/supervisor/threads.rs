@@ -77,6 +77,9 @@ impl Threads {
 
     /// A pidfd of the thread that becomes readable when it ends, where the kernel has such.
     pub(super) fn end_of(&mut self, tid: u32) -> Option<OwnedFd> {
-        self.open(tid).ok().filter(|(_, lasting)| *lasting).map(|(pidfd, _)| pidfd)
+        self.open(tid)
+            .ok()
+            .filter(|(_, lasting)| *lasting)
+            .map(|(pidfd, _)| pidfd)
     }
 }
