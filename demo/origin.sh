@@ -14,6 +14,7 @@ show() { # show COMMAND...: the command, its output, its exit status
 # The end of a namespace is asynchronous: the device is back when the monitor says so, not some time later.
 listen() {
     heard=$(mktemp -d)
+    trap 'kill $monitor 2>/dev/null || true; ip netns del n1 2>/dev/null || true; rm -r "$heard"' EXIT
     mkfifo "$heard/fifo"
     devlink monitor >"$heard/fifo" &
     monitor=$!
@@ -30,9 +31,6 @@ wait_for() { # wait_for BEGINNING-OF-LINE
     while read -r line <&3; do
         case $line in "$1"*) echo "$line"; break ;; esac
     done
-    kill -INT $monitor
-    wait $monitor || true
-    rm -r "$heard"
 }
 
 inside() {

@@ -1,3 +1,4 @@
+#!/bin/sh
 # place.sh WHO COMMAND...: make the place where a test's machine starts, and execute COMMAND there as WHO.
 #   here   as the caller, in the caller's place
 #   root   in this (fresh) network and mount namespace, with a /run of its own
@@ -9,7 +10,7 @@ if [ "$who" != here ]; then
     mount -t tmpfs -o mode=755 tmpfs /run
     mount -t tmpfs -o mode=755 tmpfs /mnt
     for name in BIN CLIENTS BUILT VENV GOLDEN; do
-        eval "from=\$$name"
+        from=$(printenv "$name") || continue
         [ -d "$from" ] || continue
         mkdir "/mnt/$name"
         mount --bind "$from" "/mnt/$name"
