@@ -1,0 +1,98 @@
+//! The command line: one definition that drives parsing and help.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The Linux devlink subsystem in user space, with lockdep built in.
+#[derive(Debug, Parser)]
+#[command(name = "userlink", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a command on a machine that has devlink.
+    Run(Run),
+    /// Print the kernel-style log of the machine this shell runs on.
+    Dmesg(Dmesg),
+}
+
+/// Run COMMAND, and all that it starts, on a machine that has devlink.
+///
+/// The command sees the real machine, and on it the devices that `--device` names. Its exit status becomes that of `userlink`.
+/// As root it stays in the namespaces of the caller; any other user gets a user, mount and network namespace
+/// in which it is root, so that `ip netns add` works.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A device to plug in: NAME[@ADDRESS][,KEY=VALUE]..., once for each [default: mlx5]
+    ///
+    /// `mlx5` is the card of the PCI function at ADDRESS (default 0000:00:09.0).
+    /// `netdevsim` is a simulated device with the number ADDRESS (default 10); its key is `ports` (default 1).
+    #[arg(long = "device", value_name = "DEVICE", verbatim_doc_comment)]
+    pub(crate) devices: Vec<String>,
+
+    /// The kernel whose devlink clients shall find [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kernel: Option<String>,
+
+    /// How the drivers lock: as today, or as they did in November 2021
+    #[arg(long, value_enum, default_value_t = DriverLocking::Today)]
+    pub(crate) driver_locking: DriverLocking,
+
+    /// How clients receive: trapped looks to any client like netlink, native is faster and suits clients that do not look at the sender's address family
+    #[arg(long, value_enum, default_value_t = Receive::Trapped)]
+    pub(crate) receive: Receive,
+
+    /// How ports' network devices are named: as udev names them, or eth0, eth1 … as the bare kernel does
+    #[arg(long, value_enum, default_value_t = NetdevNames::Udev)]
+    pub(crate) netdev_names: NetdevNames,
+
+    /// Write the kernel-style log to FILE when the command has ended
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
+    /// Write the observed lock graph to FILE (JSON) when the command has ended
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock_graph: Option<PathBuf>,
+
+    /// The command and its arguments [default: your shell]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Print the kernel-style log of the machine this shell runs on, or of the only one that runs.
+#[derive(Debug, Args)]
+pub(crate) struct Dmesg {
+    /// Wait for new lines
+    #[arg(short = 'w', long)]
+    pub(crate) follow: bool,
+}
+
+/// See [`Run::driver_locking`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DriverLocking {
+    /// Per-device locks, notifiers that follow one device
+    Today,
+    /// A global notifier in the RoCE driver and one global mutex: the state of the origin's mail
+    #[value(name = "2021")]
+    November2021,
+}
+
+/// See [`Run::receive`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Receive {
+    Trapped,
+    Native,
+}
+
+/// See [`Run::netdev_names`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetdevNames {
+    Udev,
+    Kernel,
+}
