@@ -1,3 +1,27 @@
-//! The `userlink` command.
+//! The `userlink` command: the Linux devlink subsystem in user space, with lockdep built in.
+//!
+//! [`args`] says what can be asked for, a module a verb does it, and [`machine`] puts the parts of the simulated kernel together.
 
-fn main() {}
+mod args;
+mod devices;
+mod dmesg;
+mod machine;
+mod run;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Dmesg(args) => dmesg::dmesg(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("userlink: {error:#}");
+        ExitCode::FAILURE
+    })
+}

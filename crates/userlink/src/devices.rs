@@ -1,0 +1,109 @@
+//! What can be plugged in: the values of `--device`.
+
+use std::str::FromStr;
+
+use anyhow::{Context, Error, anyhow, bail};
+use driver_core::pci::Address;
+
+/// The forms that `--device` takes, for error messages.
+const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N]";
+
+/// One device to plug in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceSpec {
+    /// A ConnectX-7 whose PCI function is at this address.
+    Mlx5 { address: Address },
+    /// A simulated device: what `echo "ID PORTS" > /sys/bus/netdevsim/new_device` makes.
+    Netdevsim { id: u32, ports: u32 },
+}
+
+impl DeviceSpec {
+    /// The card of the origin's mail, which a machine has unless it is told otherwise.
+    pub(crate) fn default_device() -> Self {
+        Self::Mlx5 {
+            address: Address::new(0, 0, 9, 0).expect("0000:00:09.0 is an address"),
+        }
+    }
+}
+
+impl FromStr for DeviceSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut words = text.split(',');
+        let device = words.next().unwrap_or_default();
+        let (name, address) = match device.split_once('@') {
+            Some((name, address)) => (name, Some(address)),
+            None => (device, None),
+        };
+        let keys = words.map(|word| {
+            word.split_once('=')
+                .ok_or_else(|| anyhow!("--device {text}: `{word}` is not KEY=VALUE"))
+        });
+        match name {
+            "mlx5" => {
+                if let Some(key) = keys.into_iter().next() {
+                    bail!("--device {text}: mlx5 has no key `{}`", key?.0);
+                }
+                let Some(address) = address else {
+                    return Ok(Self::default_device());
+                };
+                let address = address.parse().ok().with_context(|| {
+                    format!("--device {text}: `{address}` is not a PCI address like 0000:00:09.0")
+                })?;
+                Ok(Self::Mlx5 { address })
+            }
+            "netdevsim" => {
+                let id = number(text, address.unwrap_or("10"))?;
+                let mut ports = 1;
+                for key in keys {
+                    match key? {
+                        ("ports", value) => ports = number(text, value)?,
+                        (key, _) => {
+                            bail!("--device {text}: netdevsim has no key `{key}`, only `ports`")
+                        }
+                    }
+                }
+                Ok(Self::Netdevsim { id, ports })
+            }
+            _ => bail!("--device {text}: there is no such device; there are: {FORMS}"),
+        }
+    }
+}
+
+fn number(text: &str, value: &str) -> Result<u32, Error> {
+    value
+        .parse()
+        .ok()
+        .with_context(|| format!("--device {text}: `{value}` is not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let mlx5 = "mlx5".parse::<DeviceSpec>().unwrap();
+        assert_eq!(mlx5, DeviceSpec::default_device());
+        assert_eq!("mlx5@0000:00:09.0".parse::<DeviceSpec>().unwrap(), mlx5);
+        assert_eq!(
+            "netdevsim@7,ports=4".parse::<DeviceSpec>().unwrap(),
+            DeviceSpec::Netdevsim { id: 7, ports: 4 }
+        );
+    }
+
+    #[test]
+    fn unknown_device_lists_the_valid_ones() {
+        let error = "e1000".parse::<DeviceSpec>().unwrap_err().to_string();
+        assert!(error.contains("mlx5") && error.contains("netdevsim"), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for text in ["mlx5@9", "mlx5,ports=1", "netdevsim@x", "netdevsim,ports", "netdevsim,lanes=4"] {
+            assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `userlink dmesg`: the kernel-style log of the machine.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Context, Error};
+
+use crate::args::Dmesg;
+
+/// Copies the log to standard output.
+///
+/// # Errors
+/// There is no machine, or it does not answer.
+pub(crate) fn dmesg(args: &Dmesg) -> Result<ExitCode, Error> {
+    let request = if args.follow { "dmesg follow" } else { "dmesg" };
+    match sandbox::ctl::request(request, &mut io::stdout().lock()) {
+        // `userlink dmesg | head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        result => result.context("dmesg").map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,316 @@
+//! The machine: puts the parts of the simulated kernel together, in the kernel process of the sandbox.
+
+use std::fs;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use devlink::Subsystem;
+use driver_core::{DriverCore, Klog};
+use lockdep::Banner;
+use lockdep::order::{Held, Unlocked};
+use mlx5::DriverLocking;
+use net_core::{LinkState, NamespaceSource, NetCore, NetId, NetnsHandle};
+use netdevsim::Netdevsim;
+use netlink::KernelVersion;
+use netlink::genl::{Genl, Upstream};
+use rustix::io::Errno;
+use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Wire};
+
+use crate::devices::DeviceSpec;
+use crate::session::ClientSession;
+
+/// devlink's family id. The real kernel gives out ids from 19 upwards, and 1023 is the last one: the far end is free.
+const FAMILY_ID: u16 = 1023;
+
+/// devlink's multicast group `config`, far from those that the real kernel gives out, for the same reason.
+pub(crate) const GROUPS: Range<u32> = 1023..1024;
+
+/// `IFF_UP` (`include/uapi/linux/if.h`).
+const IFF_UP: u32 = 1;
+
+/// How long a `dmesg` that waits for news sleeps before it looks whether it is still wanted.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// What the machine is to be.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Whose devlink clients find.
+    pub(crate) kernel: KernelVersion,
+    /// What is plugged in.
+    pub(crate) devices: Vec<DeviceSpec>,
+    /// The drivers lock as they did in November 2021.
+    pub(crate) november_2021: bool,
+    /// Network devices get the names udev would give them.
+    pub(crate) udev_names: bool,
+    /// Where the log goes in the end.
+    pub(crate) log: Option<PathBuf>,
+    /// Where the lock graph goes in the end.
+    pub(crate) lock_graph: Option<PathBuf>,
+}
+
+/// A machine that runs.
+pub(crate) struct Machine {
+    genl: Arc<Genl>,
+    net_core: Arc<NetCore>,
+    wire: Arc<Wire>,
+    config: Config,
+    /// The drivers, which stay loaded as long as the machine runs.
+    _modules: Modules,
+}
+
+/// What is loaded.
+struct Modules {
+    mlx5: Arc<mlx5::Module>,
+    netdevsim: Arc<Netdevsim>,
+}
+
+impl Machine {
+    /// Builds the machine, loads the drivers and plugs the devices in.
+    ///
+    /// # Errors
+    /// One sentence for the user.
+    pub(crate) fn boot(config: Config, side: &KernelSide) -> Result<Arc<dyn Service>, String> {
+        let failed = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
+        let mut held = Held::root();
+        let drivers = DriverCore::real_time(seed());
+        let klog = Arc::clone(drivers.klog());
+        let release = format!("{}.0-userlink", config.kernel);
+        klog.notice(format_args!("Linux version {release} (devlink in user space)"));
+        report_to(&klog, release);
+
+        let wire = Arc::clone(side.wire());
+        let init = FirstNamespace(side.init_net_cookie());
+        let source = Arc::new(Namespaces(Arc::clone(&wire)));
+        let backend = None;
+        let net_core = NetCore::new(Arc::clone(&drivers), Arc::new(init), source, backend)
+            .map_err(failed("watch the first network namespace"))?;
+        let genl = Genl::new(config.kernel, Upstream::Kernel);
+        let devlink = Subsystem::init(&mut held, &net_core, &genl, FAMILY_ID, GROUPS.start)
+            .map_err(failed("set up devlink"))?;
+
+        let modules = Modules {
+            mlx5: mlx5::Module::new(
+                Arc::clone(&drivers),
+                Arc::clone(&net_core),
+                Arc::clone(&devlink),
+                mlx5::Config {
+                    locking: match config.november_2021 {
+                        true => DriverLocking::November2021,
+                        false => DriverLocking::Today,
+                    },
+                    udev_names: config.udev_names,
+                },
+            ),
+            netdevsim: Netdevsim::new(
+                drivers,
+                Arc::clone(&net_core),
+                devlink,
+                netdevsim::Config {
+                    udev_names: config.udev_names,
+                },
+            ),
+        };
+        modules.load(&mut held).map_err(failed("load the drivers"))?;
+        for device in &config.devices {
+            modules
+                .plug(&mut held, device, &net_core)
+                .map_err(|errno| format!("cannot plug in {device:?}: {errno}"))?;
+        }
+        serve_dmesg(side, klog);
+
+        let machine = Arc::new(Self {
+            genl,
+            net_core,
+            wire,
+            config,
+            _modules: modules,
+        });
+        machine.follow_the_real_kernel()?;
+        Ok(Arc::new(Door(machine)))
+    }
+
+    /// Generic netlink.
+    pub(crate) fn genl(&self) -> &Genl {
+        &self.genl
+    }
+
+    /// Namespaces and network devices.
+    pub(crate) fn net_core(&self) -> &NetCore {
+        &self.net_core
+    }
+
+    /// The real namespaces and network devices.
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// Starts the thread that tells the machine what happens to the real namespaces and network devices.
+    fn follow_the_real_kernel(&self) -> Result<(), String> {
+        let Some(events) = self.wire.events() else {
+            return Ok(());
+        };
+        let net_core = Arc::clone(&self.net_core);
+        let follow = move || {
+            let mut held = Held::root();
+            for event in events {
+                tell(&net_core, &mut held, event);
+            }
+        };
+        std::thread::Builder::new()
+            .name("kdevtmpfs".into())
+            .spawn(follow)
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(())
+    }
+
+    /// What is wanted of the machine when all is over.
+    fn last_words(&self) -> io::Result<()> {
+        if let Some(path) = &self.config.log {
+            fs::write(path, self.net_core.klog().text())?;
+        }
+        if let Some(path) = &self.config.lock_graph {
+            fs::write(path, lockdep::graph().to_json())?;
+        }
+        let reports = lockdep::reports().len();
+        if reports > 0 {
+            let s = if reports == 1 { "" } else { "s" };
+            eprintln!("userlink: {reports} lock report{s} (shown by `userlink dmesg` inside, or with --log FILE)");
+        }
+        Ok(())
+    }
+}
+
+impl Modules {
+    fn load(&self, held: &mut Held<'_, Unlocked>) -> Result<(), Errno> {
+        self.mlx5.load(held)?;
+        self.netdevsim.load(held)
+    }
+
+    fn plug(
+        &self,
+        held: &mut Held<'_, Unlocked>,
+        device: &DeviceSpec,
+        net_core: &NetCore,
+    ) -> Result<(), Errno> {
+        match *device {
+            DeviceSpec::Mlx5 { address } => {
+                self.mlx5.plug(held, address, mlx5::Profile::connectx_7())?;
+            }
+            DeviceSpec::Netdevsim { id, ports } => {
+                let net = Arc::clone(net_core.init_net());
+                self.netdevsim.new_device(held, id, ports, 1, net)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The machine's door to the sandbox.
+struct Door(Arc<Machine>);
+
+impl Service for Door {
+    fn open(&self, socket: Arc<ClientSocket>) -> Box<dyn Session> {
+        Box::new(ClientSession::new(Arc::clone(&self.0), socket))
+    }
+
+    fn shut_down(&self) {
+        if let Err(error) = self.0.last_words() {
+            eprintln!("userlink: cannot write what --log or --lock-graph asked for: {error}");
+        }
+    }
+}
+
+/// A number that differs from machine to machine, for hardware addresses.
+fn seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanoseconds = now.map_or(0, |now| now.as_nanos() as u64);
+    nanoseconds ^ u64::from(std::process::id()) << 32
+}
+
+/// Lock reports go to the log, as with the real kernel.
+fn report_to(klog: &Arc<Klog>, release: String) {
+    let klog = Arc::clone(klog);
+    let banner = Banner {
+        release,
+        modules: ["mlx5", "netdevsim"].map(String::from).into(),
+        ..Banner::default()
+    };
+    lockdep::set_handler(move |report| {
+        klog.warn(format_args!("{}", report.kernel_text(&banner)));
+    });
+}
+
+/// `userlink dmesg`, and `userlink dmesg --follow`.
+fn serve_dmesg(side: &KernelSide, klog: Arc<Klog>) {
+    side.control().verb("dmesg", move |words, out| {
+        let follow = words == ["follow"];
+        let mut next = 0;
+        loop {
+            let batch = match follow {
+                true => klog.wait(next, FOLLOW),
+                false => klog.read(next),
+            };
+            next = batch.next;
+            for record in &batch.records {
+                writeln!(out, "{record}").map_err(|error| error.to_string())?;
+            }
+            out.flush().map_err(|error| error.to_string())?;
+            if !follow || klog.is_closed() {
+                return Ok(());
+            }
+        }
+    });
+}
+
+/// Passes on what has happened outside.
+fn tell(net_core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>, event: Event) {
+    match event {
+        Event::NetGone(net) => net_core.net_gone(NetId(net)),
+        Event::Link {
+            net,
+            index,
+            name,
+            flags,
+            address,
+        } => {
+            let link = LinkState {
+                name,
+                up: flags & IFF_UP != 0,
+                mac: address.try_into().ok(),
+                mtu: None,
+            };
+            net_core.link_changed(held, NetId(net), index, &link);
+        }
+        Event::LinkGone { net, index, .. } => net_core.link_gone(held, NetId(net), index),
+    }
+}
+
+/// The namespace the machine starts in. The command is in it, and the supervisor: it needs no keeping alive.
+#[derive(Debug)]
+struct FirstNamespace(u64);
+
+impl NetnsHandle for FirstNamespace {
+    fn id(&self) -> NetId {
+        NetId(self.0)
+    }
+}
+
+/// The real namespaces.
+struct Namespaces(Arc<Wire>);
+
+impl NamespaceSource for Namespaces {
+    fn watch(&self, namespace: &dyn NetnsHandle) -> Result<(), Errno> {
+        // The first one has no descriptor here: the sandbox watches it by itself.
+        if let Some(fd) = namespace.fd() {
+            self.0.know(namespace.id().0, fd);
+        }
+        Ok(())
+    }
+
+    fn peernet2id_alloc(&self, net: NetId, peer: NetId) -> Option<i32> {
+        self.0.id_in(net.0, peer.0).ok().flatten()
+    }
+}

@@ -1,0 +1,78 @@
+//! `userlink run`: the command, on a machine that has devlink.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context, Error};
+use netlink::KernelVersion;
+use sandbox::{Options, Outcome};
+
+use crate::args::{DriverLocking, NetdevNames, Receive, Run};
+use crate::devices::DeviceSpec;
+use crate::machine::{self, Config, Machine};
+
+/// Runs the command and ends as it ends.
+///
+/// # Errors
+/// One sentence on what the machine refuses, and the remedy.
+pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
+    let command = if args.command.is_empty() {
+        vec![std::env::var_os("SHELL").unwrap_or_else(|| OsString::from("/bin/sh"))]
+    } else {
+        args.command.clone()
+    };
+    let native_receive = args.receive == Receive::Native;
+    let config = config(args)?;
+    let options = Options {
+        native_receive,
+        groups: machine::GROUPS,
+        environment: Vec::new(),
+    };
+    let outcome = sandbox::run(options, &command, |side| Machine::boot(config, side))?;
+    eprintln!("userlink: {}", summary(&outcome));
+    // A status is a byte; what the sandbox returns is one already.
+    Ok(ExitCode::from(u8::try_from(outcome.status).unwrap_or(u8::MAX)))
+}
+
+fn config(args: Run) -> Result<Config, Error> {
+    let kernel = match args.kernel {
+        Some(version) => version.parse().context("--kernel")?,
+        None => KernelVersion::NEWEST,
+    };
+    let mut devices = Vec::new();
+    for device in &args.devices {
+        devices.push(device.parse()?);
+    }
+    if devices.is_empty() {
+        devices.push(DeviceSpec::default_device());
+    }
+    Ok(Config {
+        kernel,
+        devices,
+        november_2021: args.driver_locking == DriverLocking::November2021,
+        udev_names: args.netdev_names == NetdevNames::Udev,
+        log: args.log,
+        lock_graph: args.lock_graph,
+    })
+}
+
+/// What was served, or that nobody ever asked.
+fn summary(outcome: &Outcome) -> String {
+    let Outcome {
+        sockets, requests, ..
+    } = *outcome;
+    if sockets == 0 {
+        return "warning: nothing that the command ran ever opened devlink (no generic netlink socket was opened)"
+            .into();
+    }
+    let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut text = format!(
+        "served {}, {}",
+        count(sockets, "socket"),
+        count(requests, "request")
+    );
+    if outcome.left_behind {
+        text += "; processes that are still running have lost their devlink";
+    }
+    text
+}
