@@ -102,11 +102,16 @@ impl ClientSocket {
     }
 
     /// Tells the client with its next receive that it lost something.
-    pub(crate) fn overrun(&self) {
+    pub fn overrun(&self) {
         self.slot.overrun.store(1, Ordering::Release);
     }
 
-    pub(crate) fn try_send(&self, datagram: &[u8]) -> Result<()> {
+    /// Sends a datagram if there is room for it.
+    ///
+    /// # Errors
+    /// `EAGAIN`: the client's queue is full. `ECONNREFUSED`: the client is gone. `EMSGSIZE`: too long for the queue even when
+    /// empty.
+    pub fn try_send(&self, datagram: &[u8]) -> Result<()> {
         let sending = self.slot.lock_sending();
         let result = sys::send(self.end.as_fd(), datagram, libc::MSG_DONTWAIT);
         drop(sending);
@@ -255,6 +260,25 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
     let mut session = service.open(Arc::clone(socket));
     let mut buffer = vec![0; LONGEST_REQUEST];
     loop {
+        if session.wants_room() {
+            let wanted = PollFlags::IN | PollFlags::OUT;
+            let mut polled = [PollFd::new(&socket.end, wanted)];
+            match poll(&mut polled, None) {
+                Err(Errno::INTR) => continue,
+                Err(_) => break,
+                Ok(_) => {}
+            }
+            let events = polled[0].revents();
+            if events.intersects(PollFlags::HUP | PollFlags::ERR) {
+                break;
+            }
+            if events.contains(PollFlags::OUT) {
+                session.room();
+            }
+            if !events.contains(PollFlags::IN) {
+                continue;
+            }
+        }
         let received = match sys::recv_message(socket.end(), &mut buffer, 0) {
             Err(Errno::INTR) => continue,
             Ok(received) if received.length > 0 => received,

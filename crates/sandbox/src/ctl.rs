@@ -148,19 +148,50 @@ impl Server {
         let verb = words
             .first()
             .and_then(|name| lock(&self.verbs).get(name).cloned());
-        let mut answer = Vec::new();
+        let mut answer = Answer {
+            stream,
+            begun: false,
+        };
         let result = match verb {
             Some(verb) => verb(&words[1..], &mut answer),
             None => Err(format!("unknown request `{}`", line.trim_end())),
         };
         // The other side may have left; that is its own affair.
         let _ = match result {
-            Ok(()) => stream
-                .write_all(b"ok\n")
-                .and_then(|()| stream.write_all(&answer)),
+            Ok(()) => answer.begin(),
+            // Behind a part of an answer, an error would look like more of it.
+            Err(_) if answer.begun => Ok(()),
             Err(text) => writeln!(stream, "error {}", text.replace('\n', " ")),
         };
         let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// An answer on its way: what a verb writes goes out as it is written, behind the line that says `ok`.
+struct Answer<'a> {
+    stream: &'a UnixStream,
+    begun: bool,
+}
+
+impl Answer<'_> {
+    fn begin(&mut self) -> io::Result<()> {
+        if !self.begun {
+            self.begun = true;
+            self.stream.write_all(b"ok\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Answer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begin()?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.begin()?;
+        self.stream.flush()
     }
 }
 

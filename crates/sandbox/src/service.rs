@@ -21,4 +21,13 @@ pub trait Session {
     ///
     /// The next datagram of the same socket is received when this returns.
     fn receive(&mut self, datagram: &[u8], sender: &Sender);
+
+    /// Whether an answer is unfinished because the client's queue was full: then [`room`](Session::room) is called when it
+    /// has some again, and further datagrams of the client are received in the meantime.
+    fn wants_room(&self) -> bool {
+        false
+    }
+
+    /// The client has read: there is room for more.
+    fn room(&mut self) {}
 }

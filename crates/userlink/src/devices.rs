@@ -96,13 +96,22 @@ mod tests {
     #[test]
     fn unknown_device_lists_the_valid_ones() {
         let error = "e1000".parse::<DeviceSpec>().unwrap_err().to_string();
-        assert!(error.contains("mlx5") && error.contains("netdevsim"), "{error}");
+        assert!(
+            error.contains("mlx5") && error.contains("netdevsim"),
+            "{error}"
+        );
         assert_eq!(error.lines().count(), 1);
     }
 
     #[test]
     fn mistakes_are_named() {
-        for text in ["mlx5@9", "mlx5,ports=1", "netdevsim@x", "netdevsim,ports", "netdevsim,lanes=4"] {
+        for text in [
+            "mlx5@9",
+            "mlx5,ports=1",
+            "netdevsim@x",
+            "netdevsim,ports",
+            "netdevsim,lanes=4",
+        ] {
             assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error};
+use anyhow::Error;
 
 use crate::args::Dmesg;
 
@@ -13,9 +13,14 @@ use crate::args::Dmesg;
 /// There is no machine, or it does not answer.
 pub(crate) fn dmesg(args: &Dmesg) -> Result<ExitCode, Error> {
     let request = if args.follow { "dmesg follow" } else { "dmesg" };
-    match sandbox::ctl::request(request, &mut io::stdout().lock()) {
+    let machine = sandbox::ctl::locate()?;
+    match sandbox::ctl::request(&machine, request, &mut io::stdout().lock()) {
         // `userlink dmesg | head` has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        result => result.context("dmesg").map(|()| ExitCode::SUCCESS),
+        Err(sandbox::Error::Control { source, .. })
+            if source.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(ExitCode::SUCCESS)
+        }
+        result => Ok(result.map(|()| ExitCode::SUCCESS)?),
     }
 }

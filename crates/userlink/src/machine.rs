@@ -1,7 +1,7 @@
 //! The machine: puts the parts of the simulated kernel together, in the kernel process of the sandbox.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,7 +78,9 @@ impl Machine {
         let drivers = DriverCore::real_time(seed());
         let klog = Arc::clone(drivers.klog());
         let release = format!("{}.0-userlink", config.kernel);
-        klog.notice(format_args!("Linux version {release} (devlink in user space)"));
+        klog.notice(format_args!(
+            "Linux version {release} (devlink in user space)"
+        ));
         report_to(&klog, release);
 
         let wire = Arc::clone(side.wire());
@@ -113,7 +115,9 @@ impl Machine {
                 },
             ),
         };
-        modules.load(&mut held).map_err(failed("load the drivers"))?;
+        modules
+            .load(&mut held)
+            .map_err(failed("load the drivers"))?;
         for device in &config.devices {
             modules
                 .plug(&mut held, device, &net_core)
@@ -177,7 +181,9 @@ impl Machine {
         let reports = lockdep::reports().len();
         if reports > 0 {
             let s = if reports == 1 { "" } else { "s" };
-            eprintln!("userlink: {reports} lock report{s} (shown by `userlink dmesg` inside, or with --log FILE)");
+            eprintln!(
+                "userlink: {reports} lock report{s} (shown by `userlink dmesg` inside, or with --log FILE)"
+            );
         }
         Ok(())
     }
@@ -197,7 +203,7 @@ impl Modules {
     ) -> Result<(), Errno> {
         match *device {
             DeviceSpec::Mlx5 { address } => {
-                self.mlx5.plug(held, address, mlx5::Profile::connectx_7())?;
+                self.mlx5.plug(held, address, mlx5::Profile::CONNECTX_7)?;
             }
             DeviceSpec::Netdevsim { id, ports } => {
                 let net = Arc::clone(net_core.init_net());

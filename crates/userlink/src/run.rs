@@ -31,13 +31,15 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
     let outcome = sandbox::run(options, &command, |side| Machine::boot(config, side))?;
     eprintln!("userlink: {}", summary(&outcome));
     // A status is a byte; what the sandbox returns is one already.
-    Ok(ExitCode::from(u8::try_from(outcome.status).unwrap_or(u8::MAX)))
+    Ok(ExitCode::from(
+        u8::try_from(outcome.status).unwrap_or(u8::MAX),
+    ))
 }
 
 fn config(args: Run) -> Result<Config, Error> {
     let kernel = match args.kernel {
         Some(version) => version.parse().context("--kernel")?,
-        None => KernelVersion::NEWEST,
+        None => KernelVersion::DEFAULT,
     };
     let mut devices = Vec::new();
     for device in &args.devices {

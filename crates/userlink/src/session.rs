@@ -100,15 +100,15 @@ impl genl::Options for Options {
     }
 
     fn cap_ack(&self) -> bool {
-        self.0.options().cap_ack
+        self.0.options().cap_ack()
     }
 
     fn ext_ack(&self) -> bool {
-        self.0.options().ext_ack
+        self.0.options().ext_ack()
     }
 
     fn strict_check(&self) -> bool {
-        self.0.options().get_strict_chk
+        self.0.options().strict_check()
     }
 
     fn is_member(&self, group: u32) -> bool {
@@ -116,7 +116,7 @@ impl genl::Options for Options {
     }
 
     fn listens_all_nsid(&self) -> bool {
-        self.0.options().listen_all_nsid
+        self.0.options().listen_all_nsid()
     }
 
     fn max_recvmsg_len(&self) -> usize {

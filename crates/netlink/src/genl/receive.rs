@@ -95,6 +95,15 @@ impl Genl {
         unclaimed
     }
 
+    /// Answers a message with an error: what `receive` gave back, and the real kernel would not take.
+    pub fn refuse(&self, socket: &Socket, message: &[u8], errno: Errno) {
+        if let Some(header) = MessageHeader::parse(message) {
+            let ext_ack = ExtAck::default();
+            let out = &mut lock(&socket.scratch).out;
+            acknowledge(socket, header, message, Some(errno), &ext_ack, out);
+        }
+    }
+
     /// `net/netlink/genetlink.c: genl_family_rcv_msg`.
     #[allow(
         clippy::too_many_arguments,
