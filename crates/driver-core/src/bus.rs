@@ -6,6 +6,7 @@
 //! driver runs.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
 use lock_order::DeviceLock;
@@ -66,6 +67,8 @@ pub struct Bus {
 pub(crate) struct DriverPrivate {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) bound: lockdep::Mutex<Vec<Arc<Device>>>,
+    /// It is being unregistered: what binds to it now must be let go at once.
+    pub(crate) gone: AtomicBool,
 }
 
 impl Bus {
@@ -128,6 +131,7 @@ impl Bus {
         let private = Arc::new(DriverPrivate {
             driver,
             bound: lockdep::Mutex::named("drv->klist_devices", Vec::new()),
+            gone: AtomicBool::new(false),
         });
         {
             let mut drivers = lock(&self.drivers);

@@ -4,6 +4,7 @@
 //! the stacks of a lock report show between a bus and a driver.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
@@ -88,7 +89,14 @@ fn really_probe(
     device.set_driver(Some(Arc::clone(&private.driver)));
     let result = bus.bus_type().probe(&*private.driver, locked);
     match result {
-        Ok(()) => driver_bound(private, device),
+        Ok(()) => {
+            driver_bound(private, device);
+            // The driver was unregistered meanwhile, and its devices may have been counted before this one.
+            if private.gone.load(Ordering::SeqCst) {
+                release(bus, private, locked);
+                return Err(Errno::NODEV);
+            }
+        }
         Err(errno) => {
             if errno != Errno::NODEV && errno != Errno::NXIO {
                 // The text of kernel 6.8 and later; before, it was a warning that began with the driver's name.
@@ -132,15 +140,23 @@ where
 
 #[inline(never)]
 fn __device_release_driver(bus: &Bus, locked: &mut LockedDevice<'_>) {
-    let device = locked.device();
-    let Some(driver) = device.driver() else {
+    let Some(driver) = locked.device().driver() else {
         return;
     };
-    bus.bus_type().remove(&*driver, locked);
-    device_unbind_cleanup(locked);
-    if let Some(private) = bus.find_private(driver.name()) {
-        unbound(&private, device);
+    match bus.find_private(driver.name()) {
+        Some(private) => release(bus, &private, locked),
+        // It is off the list already: `driver_detach` is at work and strikes the device off its own.
+        None => {
+            bus.bus_type().remove(&*driver, locked);
+            device_unbind_cleanup(locked);
+        }
     }
+}
+
+fn release(bus: &Bus, private: &DriverPrivate, locked: &mut LockedDevice<'_>) {
+    bus.bus_type().remove(&*private.driver, locked);
+    device_unbind_cleanup(locked);
+    unbound(private, locked.device());
 }
 
 /// All devices of a driver that goes, the last bound first.
@@ -149,6 +165,7 @@ pub(crate) fn driver_detach<H>(bus: &Bus, private: &Arc<DriverPrivate>, held: &m
 where
     H: Before<DeviceLock>,
 {
+    private.gone.store(true, Ordering::SeqCst);
     loop {
         let Some(device) = lock(&private.bound).last().cloned() else {
             break;

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use driver_core::Level;
 use lock_order::PernetOps;
 use lockdep::order::{Before, Held, Unlocked};
 use rustix::io::Errno;
@@ -183,27 +182,27 @@ pub(crate) fn cleanup_net(core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>) {
     // The kernel's list is a stack.
     gone.reverse();
 
-    let (list, mut held) = core.pernet_ops_rwsem.read(held);
+    {
+        let (list, mut held) = core.pernet_ops_rwsem.read(held);
 
-    core.unhash(&gone);
+        core.unhash(&gone);
+        for net in &gone {
+            core.unhash_nsid(net);
+        }
+
+        // One that the subsystems never heard of has nothing to leave.
+        let set_up: Vec<_> = gone.iter().filter(|net| net.is_set_up()).cloned().collect();
+        for operations in list.iter().rev() {
+            ops_pre_exit_list(core, &**operations, &set_up, &mut held);
+        }
+        for operations in list.iter().rev() {
+            ops_exit_list(core, &**operations, &set_up, &mut held);
+        }
+    }
+
     for net in &gone {
-        core.unhash_nsid(net);
-    }
-
-    let (set_up, _): (Vec<_>, Vec<_>) = gone.iter().cloned().partition(|net| net.is_set_up());
-    for operations in list.iter().rev() {
-        ops_pre_exit_list(core, &**operations, &set_up, &mut held);
-    }
-    for operations in list.iter().rev() {
-        ops_exit_list(core, &**operations, &set_up, &mut held);
-    }
-    drop(list);
-
-    for net in &gone {
-        core.forget_devices(net.id());
+        core.rtnl_lock(held).forget_devices(net.id());
         drop(net.take_generic());
-        core.klog()
-            .log(Level::Debug, format_args!("{} cleaned up", net.id()));
     }
 }
 

@@ -212,14 +212,11 @@ impl RtnlGuard<'_> {
         let _ = self.call_netdevice_notifiers(NetdevEvent::Down, dev);
     }
 
-    /// Renames the device, to a name or a pattern (`dev_change_name`).
+    /// Renames the device, to a name or a pattern (`dev_change_name`); since kernel 6.2 also while it is up.
     ///
     /// # Errors
-    /// `EBUSY` while it is up; `EINVAL`, `EEXIST`, `ENFILE` as for registering; what the real device or a notifier says.
+    /// `EINVAL`, `EEXIST`, `ENFILE` as for registering; what the real device or a notifier says.
     pub fn dev_change_name(&mut self, dev: &Arc<Netdev>, name: &str) -> Result<(), Errno> {
-        if dev.is_up() {
-            return Err(Errno::BUSY);
-        }
         let old = dev.name();
         if old == name {
             return Ok(());
@@ -233,7 +230,7 @@ impl RtnlGuard<'_> {
     /// The device has another name now: says so to the log and to the notifiers, one of which may refuse.
     pub(crate) fn renamed(&mut self, dev: &Arc<Netdev>, new: String) -> Result<(), Errno> {
         let old = dev.update(|state| std::mem::replace(&mut state.name, new));
-        dev.log(self.core(), Level::Info, format_args!("renamed from {old}"));
+        self.log_renamed(dev, &old);
         let result = self.call_netdevice_notifiers(NetdevEvent::ChangeName, dev);
         if result.is_err() {
             let refused = dev.update(|state| std::mem::replace(&mut state.name, old.clone()));
@@ -244,14 +241,19 @@ impl RtnlGuard<'_> {
                     format_args!("name change rollback failed: {errno}"),
                 );
             }
-            dev.log(
-                self.core(),
-                Level::Info,
-                format_args!("renamed from {refused}"),
-            );
+            self.log_renamed(dev, &refused);
             let _ = self.call_netdevice_notifiers(NetdevEvent::ChangeName, dev);
         }
         result
+    }
+
+    fn log_renamed(&self, dev: &Netdev, old: &str) {
+        let while_up = if dev.is_up() { " (while UP)" } else { "" };
+        dev.log(
+            self.core(),
+            Level::Info,
+            format_args!("renamed from {old}{while_up}"),
+        );
     }
 
     /// Moves the device to another namespace. If its name is taken there, it gets one of `pattern`

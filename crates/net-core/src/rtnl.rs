@@ -55,15 +55,6 @@ impl NetCore {
             held,
         }
     }
-
-    /// Forgets the empty lists of a namespace that is gone. A notifier that is still on its chain goes with it.
-    pub(crate) fn forget_devices(&self, id: NetId) {
-        let mut held = Held::root();
-        let forgotten = self.rtnl_lock(&mut held).state.nets.remove(&id);
-        if let Some(left) = forgotten {
-            debug_assert!(left.devices.is_empty(), "devices left in {id}");
-        }
-    }
 }
 
 impl<'t> RtnlGuard<'t> {
@@ -104,6 +95,15 @@ impl<'t> RtnlGuard<'t> {
             .iter()
             .find(|dev| fits(dev))
             .cloned()
+    }
+
+    /// Forgets the empty lists of a namespace that is gone. A notifier that is still on its chain goes with it.
+    pub(crate) fn forget_devices(&mut self, id: NetId) {
+        let forgotten = self.state.nets.remove(&id);
+        debug_assert!(
+            forgotten.is_none_or(|left| left.devices.is_empty()),
+            "devices left in {id}"
+        );
     }
 
     pub(crate) fn net_devices(&mut self, id: NetId) -> &mut NetDevices {

@@ -76,7 +76,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 pub(super) struct WorkState {
     pending: Option<Pending>,
-    running: Option<u64>,
+    running: Option<(u64, Weak<WorkqueueInner>)>,
     cancelling: usize,
 }
 
@@ -267,7 +267,7 @@ impl Shared {
                 {
                     let mut state = lock(&item.work.state);
                     state.pending = None;
-                    state.running = Some(item.seq);
+                    state.running = Some((item.seq, Arc::downgrade(&item.queue)));
                 }
                 self.kick(&mut pool);
                 drop(pool);
@@ -376,8 +376,8 @@ impl Shared {
                 (target, Some(Arc::clone(&item.queue)))
             }
             Some(Pending::Queued(seq, queue)) => (seq, queue.upgrade()),
-            None => match lock(&work.state).running {
-                Some(seq) => (seq, None),
+            None => match lock(&work.state).running.clone() {
+                Some((seq, queue)) => (seq, queue.upgrade()),
                 None => return false,
             },
         };
@@ -399,7 +399,7 @@ impl Shared {
         loop {
             let waiting = {
                 let state = lock(&work.state);
-                state.running == Some(target)
+                matches!(state.running, Some((seq, _)) if seq == target)
                     || matches!(state.pending, Some(Pending::Queued(seq, _)) if seq == target)
             };
             if !waiting {
