@@ -1,4 +1,5 @@
 //! How devices and drivers meet and part: in which order, under which lock, with which words in the log.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
 

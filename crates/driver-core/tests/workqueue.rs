@@ -1,4 +1,5 @@
 //! Work items: when they run, on which thread, who may wait for them, and what the lock validator makes of it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};

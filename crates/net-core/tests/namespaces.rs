@@ -1,4 +1,5 @@
 //! How namespaces come and go, and who is told in which order.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,5 @@
 //! Network devices: their names, their driver's part, and the real devices behind them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! The three kinds of netdevice notifier: what each hears, in which order, and with which locks.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::{Arc, Mutex};
 

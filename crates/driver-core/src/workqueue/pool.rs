@@ -231,7 +231,7 @@ impl Shared {
             return;
         }
         let name = format!("kworker/u4:{}", pool.next_worker);
-        if self.spawn(pool, name, Shared::worker_thread) {
+        if self.spawn(pool, name, Shared::worker_main) {
             pool.next_worker += 1;
         }
     }
@@ -255,29 +255,39 @@ impl Shared {
         }
     }
 
+    /// A worker's life. What an item panics with is caught here, at the bottom of the stack, where it is in the way of
+    /// no report.
+    fn worker_main(&self) {
+        let mut running = None;
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.worker_thread(&mut running)))
+        {
+            let Some(item) = running.take() else {
+                break;
+            };
+            self.klog.crit(format_args!(
+                "workqueue: {} {} panicked: {}",
+                item.queue.name,
+                item.work.function_name,
+                panic_text(&*payload)
+            ));
+            self.finish(item);
+        }
+        // Others may be asleep although nothing will come.
+        self.more_work.notify_all();
+    }
+
+    /// Runs what there is to run, until nothing will come. `running` is what it runs at the moment.
     #[inline(never)]
-    fn worker_thread(&self) {
+    fn worker_thread(&self, running: &mut Option<Item>) {
         let mut pool = self.lock();
         loop {
-            if let Some(position) = pool.runnable() {
-                // Only workers take items off the list, one at a time under the lock.
-                let Some(item) = pool.worklist.remove(position) else {
-                    continue;
-                };
-                {
-                    let mut state = lock(&item.work.state);
-                    state.pending = None;
-                    state.running = Some((item.seq, Arc::downgrade(&item.queue)));
-                }
+            if let Some(item) = pool.take_runnable() {
                 self.kick(&mut pool);
                 drop(pool);
-                self.process_one_work(&item);
-                pool = self.lock();
-                lock(&item.work.state).running = None;
-                Self::settle(&mut pool, &item);
-                drop(pool);
-                self.done.notify_all();
-                drop(item);
+                self.process_one_work(running.insert(item));
+                if let Some(item) = running.take() {
+                    self.finish(item);
+                }
                 pool = self.lock();
             } else if pool.stopping && pool.worklist.is_empty() {
                 break;
@@ -290,9 +300,6 @@ impl Shared {
                 pool.idle -= 1;
             }
         }
-        drop(pool);
-        // Others may be asleep although nothing will come.
-        self.more_work.notify_all();
     }
 
     #[inline(never)]
@@ -304,24 +311,26 @@ impl Shared {
             item.queue.name, item.work.function_name
         )));
         CURRENT.set(Some((address(&item.queue), address(&item.work), item.seq)));
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let mut function = item
-                .work
-                .function
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            function(&mut Held::root());
-        }));
+        // Poisoned by a panic of an earlier run, which has been logged.
+        let mut function = item
+            .work
+            .function
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        function(&mut Held::root());
+    }
+
+    /// The item has run, or panicked.
+    fn finish(&self, item: Item) {
         CURRENT.set(None);
         lockdep::set_task_context(None);
-        if let Err(payload) = result {
-            self.klog.crit(format_args!(
-                "workqueue: {} {} panicked: {}",
-                item.queue.name,
-                item.work.function_name,
-                panic_text(&*payload)
-            ));
-        }
+        let mut pool = self.lock();
+        lock(&item.work.state).running = None;
+        Self::settle(&mut pool, &item);
+        drop(pool);
+        self.done.notify_all();
+        // It may be the last reference to the item, and so to what its function owns.
+        drop(item);
     }
 
     /// An item is off its queue, run or cancelled: makes room for the next one.
@@ -541,6 +550,17 @@ impl Pool {
         self.worklist
             .iter()
             .position(|item| lock(&item.work.state).running.is_none())
+    }
+
+    /// Takes that item off the list: from here on it runs.
+    fn take_runnable(&mut self) -> Option<Item> {
+        let position = self.runnable()?;
+        let item = self.worklist.remove(position)?;
+        let mut state = lock(&item.work.state);
+        state.pending = None;
+        state.running = Some((item.seq, Arc::downgrade(&item.queue)));
+        drop(state);
+        Some(item)
     }
 }
 
