@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::sync::PoisonError;
 
 use crate::rows::Row;
 use crate::stats::{median, together};
@@ -13,22 +14,31 @@ const NESTS: usize = 200_000;
 /// The most that a checked pair may cost more than a bare one.
 const ADDED: f64 = 3.0;
 
+/// Takes a lock, as code does that has no use for poisoning.
+macro_rules! take {
+    ($lock:expr) => {
+        black_box(&$lock)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+}
+
 /// Takes and leaves a nest `depth` deep; the order is known after the first time.
 macro_rules! nest {
     ($locks:expr, 1) => {{
-        let _a = black_box(&$locks[0]).lock();
+        let _a = take!($locks[0]);
     }};
     ($locks:expr, 2) => {{
-        let a = black_box(&$locks[0]).lock();
-        let b = black_box(&$locks[1]).lock();
+        let a = take!($locks[0]);
+        let b = take!($locks[1]);
         drop(b);
         drop(a);
     }};
     ($locks:expr, 4) => {{
-        let a = black_box(&$locks[0]).lock();
-        let b = black_box(&$locks[1]).lock();
-        let c = black_box(&$locks[2]).lock();
-        let d = black_box(&$locks[3]).lock();
+        let a = take!($locks[0]);
+        let b = take!($locks[1]);
+        let c = take!($locks[2]);
+        let d = take!($locks[3]);
         drop(d);
         drop(c);
         drop(b);

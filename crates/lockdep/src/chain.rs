@@ -57,10 +57,12 @@ pub(crate) struct ChainKey {
 }
 
 impl ChainKey {
-    /// Of a thread that the validator has not met: no chain that starts here is ever in the table.
+    /// Of a thread that the validator has not met: no chain that starts here is ever in the table. Not
+    /// zero, because a lock of an unknown class, taken for writing, would keep it so, and zero is
+    /// what an empty slot looks like.
     pub(crate) const UNREGISTERED: Self = Self {
-        first: 0,
-        second: 0,
+        first: u64::MAX,
+        second: u64::MAX,
     };
     /// Of a thread that holds nothing.
     pub(crate) const EMPTY: Self = Self {
@@ -71,25 +73,18 @@ impl ChainKey {
     /// The key of the chain that becomes longer by one lock.
     #[inline(always)]
     pub(crate) const fn extend(self, word: Word) -> Self {
-        let first = (self.first ^ word.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let first = (self.first.rotate_left(32) ^ word.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let second = (self.second.rotate_left(29) ^ word.0).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        Self {
-            first: (first ^ (first >> 29)) | 1,
-            second: (second ^ (second >> 32)) & !ASK,
-        }
+        Self { first, second }
     }
 }
-
-/// The bit of the second word that says that the chain is in order as far as classes go, but that it holds one class twice, so
-/// that the instances must be looked at each time.
-const ASK: u64 = 1;
 
 const BITS: u32 = 16;
 /// How many chains the table holds before it counts as full.
 pub(crate) const CAPACITY: usize = (1 << BITS) / 4 * 3;
 
 struct Slot {
-    /// 0 in an empty slot, never 0 in a key.
+    /// 0 in an empty slot.
     first: AtomicU64,
     second: AtomicU64,
 }
@@ -138,7 +133,7 @@ pub(crate) fn find(key: ChainKey) -> Option<Known> {
             if second == key.second {
                 return Some(Known::Yes);
             }
-            if second == key.second | ASK {
+            if second == !key.second {
                 return Some(Known::AskInstances);
             }
         }
@@ -149,8 +144,13 @@ pub(crate) fn find(key: ChainKey) -> Option<Known> {
 
 /// Adds a chain. Only for who holds the graph lock, and only while there are fewer than [`CAPACITY`].
 pub(crate) fn insert(key: ChainKey, known: Known) {
+    if key.first == 0 {
+        // Looks like an empty slot. Such a chain, one in 2^64, is validated each time.
+        return;
+    }
+    // A chain that asks for a look at the instances must not be found by `is_known`.
     let second = if known == Known::AskInstances {
-        key.second | ASK
+        !key.second
     } else {
         key.second
     };
@@ -189,6 +189,14 @@ mod tests {
         assert!(ab == ChainKey::EMPTY.extend(a).extend(b));
         assert!(ab != ChainKey::EMPTY.extend(b).extend(a));
         assert!(ab != ChainKey::EMPTY.extend(a).extend(word(16, 2)));
+    }
+
+    #[test]
+    fn an_unknown_lock_of_an_unknown_thread_is_not_known() {
+        for mode in 0..3 {
+            assert!(!is_known(ChainKey::UNREGISTERED.extend(word(0, mode))));
+            assert!(!is_known(ChainKey::EMPTY.extend(word(0, mode))));
+        }
     }
 
     #[test]

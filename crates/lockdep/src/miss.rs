@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::chain::{self, Known, Word};
 use crate::class::Map;
-use crate::graph::{self, Edge, End, Graph, Locker};
+use crate::graph::{self, Chain, Edge, End, Graph, Locker};
 use crate::order::LevelInfo;
 use crate::report::{self, Body, Link, LockText, Report, Task};
 use crate::stack::Stack;
@@ -115,7 +115,6 @@ impl Attempt<'_> {
         HeldLock {
             key: self.thread.key().extend(word),
             map: self.map.address(),
-            site: Some(self.site),
             ip: self.ip,
             word,
         }
@@ -169,7 +168,14 @@ impl Attempt<'_> {
         } else {
             Known::Yes
         };
-        graph.add_chain(self.thread.key(), next.word, known, stack);
+        let (parent, word, site) = (self.thread.key(), next.word, self.site);
+        graph.add_chain(Chain {
+            parent,
+            word,
+            site,
+            stack,
+            known,
+        });
         Ok(next)
     }
 
@@ -239,7 +245,7 @@ impl Attempt<'_> {
             }
             Some(_) => {}
             None => {
-                let held_stack = graph.chain_stack(prev.key).cloned();
+                let held = graph.chain(prev.key).cloned();
                 let task = Task::current();
                 graph.add_edge(Edge {
                     from,
@@ -247,12 +253,12 @@ impl Attempt<'_> {
                     lockers,
                     held: End {
                         instance: prev.map,
-                        site: prev.site,
-                        stack: held_stack,
+                        site: held.as_ref().map(|chain| chain.site),
+                        stack: held.map(|chain| chain.stack),
                     },
                     taken: End {
                         instance: next.map,
-                        site: next.site,
+                        site: Some(self.site),
                         stack: Some(stack.clone()),
                     },
                     comm: task.comm,
@@ -277,7 +283,7 @@ impl Attempt<'_> {
         let signature = format!("{what}: {}", report::plain_name(graph, next.word.class()));
         if graph.reported.insert(signature.clone()) {
             let body = Body::Recursive {
-                trying: LockText::of(graph, next),
+                trying: LockText::tried(graph, next, self.site),
                 holding: LockText::of(graph, prev),
             };
             reports.push(report::new(
@@ -310,7 +316,7 @@ impl Attempt<'_> {
         let links = std::iter::once(first)
             .chain(path.iter().map(|&edge| Link::of(graph, graph.edge(edge))));
         let body = Body::Circular {
-            trying: LockText::of(graph, next),
+            trying: LockText::tried(graph, next, self.site),
             holding: LockText::of(graph, prev),
             links: links.collect(),
         };

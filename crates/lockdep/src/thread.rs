@@ -48,8 +48,6 @@ pub(crate) struct HeldLock {
     pub(crate) key: ChainKey,
     /// Address of the lock's [`Map`].
     pub(crate) map: usize,
-    /// The line that took it.
-    pub(crate) site: Option<&'static Location<'static>>,
     /// The code that took it.
     pub(crate) ip: usize,
     pub(crate) word: Word,
@@ -59,7 +57,6 @@ impl HeldLock {
     const NONE: Self = Self {
         key: ChainKey::UNREGISTERED,
         map: 0,
-        site: None,
         ip: 0,
         word: Word(0),
     };
@@ -228,13 +225,7 @@ fn release_slow(thread: &Thread, map: &Map) {
 
 /// Pushes the lock if the chain that it makes is known to be in order.
 #[inline(always)]
-fn push_known(
-    thread: &Thread,
-    map: &Map,
-    flags: u64,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> bool {
+fn push_known(thread: &Thread, map: &Map, flags: u64, ip: usize) -> bool {
     let depth = thread.depth.get();
     let word = Word(map.word() | flags);
     if depth < DEPTH {
@@ -243,7 +234,6 @@ fn push_known(
             thread.held[depth + 1].set(HeldLock {
                 key,
                 map: map.address(),
-                site: Some(site),
                 ip,
                 word,
             });
@@ -266,7 +256,7 @@ pub(crate) fn acquire<'a>(
     ip: usize,
 ) -> Release<'a> {
     with(|thread| {
-        if !push_known(thread, map, mode as u64, site, ip) {
+        if !push_known(thread, map, mode as u64, ip) {
             miss::acquire_or_panic(thread, map, mode, site, ip);
         }
     });
@@ -282,7 +272,7 @@ pub(crate) fn acquire_or_deadlock<'a>(
     ip: usize,
 ) -> Result<Release<'a>, WouldDeadlock> {
     with(|thread| {
-        if push_known(thread, map, mode as u64, site, ip) {
+        if push_known(thread, map, mode as u64, ip) {
             return Ok(());
         }
         miss::acquire(thread, map, mode, How::Wait, site, ip)
@@ -322,7 +312,7 @@ fn acquire_unfailing<'a>(
     ip: usize,
 ) -> Release<'a> {
     with(|thread| {
-        if !push_known(thread, map, mode as u64 | flags, site, ip) {
+        if !push_known(thread, map, mode as u64 | flags, ip) {
             // Only who waits in a real lock can wait for itself.
             let _ = miss::acquire(thread, map, mode, how, site, ip);
         }

@@ -10,6 +10,7 @@ pub(crate) mod snapshot;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use edge::{Edge, EdgeId, End, Locker};
@@ -29,9 +30,11 @@ pub(crate) struct Chain {
     pub(crate) parent: ChainKey,
     /// The last lock.
     pub(crate) word: Word,
-    /// The stack of the first thread that made the chain.
+    /// The line of the first thread that made the chain.
+    pub(crate) site: &'static Location<'static>,
+    /// Its stack.
     pub(crate) stack: Stack,
-    known: Known,
+    pub(crate) known: Known,
 }
 
 /// Everything that has been learnt.
@@ -85,32 +88,20 @@ pub(crate) fn unregister(base: u32) {
 
 impl Graph {
     /// Remembers that a chain is in order.
-    pub(crate) fn add_chain(&mut self, parent: ChainKey, word: Word, known: Known, stack: Stack) {
-        let key = parent.extend(word);
+    pub(crate) fn add_chain(&mut self, chain: Chain) {
+        let key = chain.parent.extend(chain.word);
+        let known = chain.known;
         if self.chains.len() >= chain::CAPACITY {
             self.sweep_chains();
         }
-        if self.chains.len() < chain::CAPACITY
-            && self
-                .chains
-                .insert(
-                    key,
-                    Chain {
-                        parent,
-                        word,
-                        stack,
-                        known,
-                    },
-                )
-                .is_none()
-        {
+        if self.chains.len() < chain::CAPACITY && self.chains.insert(key, chain).is_none() {
             chain::insert(key, known);
         }
     }
 
-    /// The stack of the first thread that made the chain.
-    pub(crate) fn chain_stack(&self, key: ChainKey) -> Option<&Stack> {
-        self.chains.get(&key).map(|chain| &chain.stack)
+    /// The chain of this key.
+    pub(crate) fn chain(&self, key: ChainKey) -> Option<&Chain> {
+        self.chains.get(&key)
     }
 
     /// How many chains are known.

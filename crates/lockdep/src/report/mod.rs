@@ -108,8 +108,16 @@ impl LockText {
             address: lock.map,
             class: ClassText::of(graph, lock.word.class()),
             read: !lock.word.is_write(),
-            site: lock.site,
+            site: graph.chain(lock.key).map(|chain| chain.site),
             ip: lock.ip,
+        }
+    }
+
+    /// The lock that is taken now; its chain is not known yet.
+    pub(crate) fn tried(graph: &Graph, lock: &HeldLock, site: &'static Location<'static>) -> Self {
+        Self {
+            site: Some(site),
+            ..Self::of(graph, lock)
         }
     }
 }
