@@ -64,6 +64,15 @@ impl ExtAck {
         self.miss_nest = parent.map(|parent| parent.offset);
     }
 
+    /// Replaces what `newer` says anything about.
+    pub(crate) fn overlay(&mut self, newer: Self) {
+        self.msg = newer.msg.or(self.msg.take());
+        self.offs = newer.offs.or(self.offs);
+        self.policy = newer.policy.or(self.policy);
+        self.miss_type = newer.miss_type.or(self.miss_type);
+        self.miss_nest = newer.miss_nest.or(self.miss_nest);
+    }
+
     /// The text.
     pub fn msg(&self) -> Option<&str> {
         self.msg.as_deref()
@@ -159,11 +168,7 @@ impl Error {
     /// Puts what this error says into the request's acknowledgement and leaves the errno.
     pub(crate) fn merge_into(self, request: &mut ExtAck) -> Errno {
         if let Some(own) = self.ext_ack {
-            request.msg = own.msg.or(request.msg.take());
-            request.offs = own.offs.or(request.offs);
-            request.policy = own.policy.or(request.policy);
-            request.miss_type = own.miss_type.or(request.miss_type);
-            request.miss_nest = own.miss_nest.or(request.miss_nest);
+            request.overlay(*own);
         }
         self.errno
     }

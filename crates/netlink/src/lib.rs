@@ -2,7 +2,7 @@
 //!
 //! The lower half is bytes. A [`Writer`] builds messages and cannot overflow; [`Attrs`] are a
 //! request's attributes after its [`policy`] has accepted them. The facts about devlink
-//! ([`attr`], [`cmd`]) are generated from `data/devlink.toml`, the one table of this
+//! ([`attr`], [`cmd`], [`devlink`]) are generated from `data/devlink.toml`, the one table of this
 //! project; each says since which kernel it holds, see [`KernelVersion`].
 //!
 //! The upper half, [`genl`], is generic netlink as the kernel speaks it: families, their controller,
@@ -17,6 +17,7 @@ mod sync;
 mod version;
 mod writer;
 
+pub mod devlink;
 pub mod genl;
 pub mod message;
 pub mod policy;

@@ -27,6 +27,8 @@ pub enum Strictness {
 pub enum PolicyKind {
     /// Nothing is known about it: strict checks refuse it.
     Unspec,
+    /// It must not be there.
+    Reject,
     /// One byte.
     U8,
     /// Two bytes.
@@ -76,6 +78,8 @@ pub enum Check {
     Max(u64),
     /// No bit outside this mask.
     Mask(u64),
+    /// One of these.
+    OneOf(&'static [u64]),
 }
 
 /// One attribute's policy (`struct nla_policy`).
@@ -117,7 +121,7 @@ impl AttrPolicy {
             Check::Range(min, max) => (min, max),
             Check::Min(min) => (min, top),
             Check::Max(max) => (0, max),
-            Check::None | Check::Mask(_) => (0, top),
+            Check::None | Check::Mask(_) | Check::OneOf(_) => (0, top),
         }
     }
 }
@@ -253,6 +257,7 @@ impl AttrPolicy {
                     return Err(Errno::INVAL);
                 }
             }
+            PolicyKind::Reject => return refuse(Errno::INVAL, FAILED),
             PolicyKind::U8 | PolicyKind::U16 | PolicyKind::U32 | PolicyKind::U64 => {
                 if exact.is_some_and(|exact| len < exact) {
                     return refuse(Errno::RANGE, FAILED);
@@ -332,6 +337,14 @@ impl AttrPolicy {
             if value & !mask != 0 {
                 ext_ack.set_bad_attr(attr);
                 ext_ack.set_msg("reserved bit set");
+                return Err(Errno::INVAL);
+            }
+            return Ok(());
+        }
+        if let Check::OneOf(values) = self.check {
+            if !values.contains(&value) {
+                ext_ack.set_bad_attr(attr);
+                ext_ack.set_msg("invalid enum value");
                 return Err(Errno::INVAL);
             }
             return Ok(());

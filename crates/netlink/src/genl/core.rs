@@ -67,6 +67,7 @@ impl Genl {
         Arc::new_cyclic(|genl| {
             let family = Arc::new(Controller {
                 genl: Weak::clone(genl),
+                kernel,
             });
             let spec = family.spec();
             // The controller's group has the controller's id, as in the kernel.

@@ -15,6 +15,7 @@ use super::family::{Family, FamilySpec, Half, Op, Permission};
 use super::policy_dump::put_attr_policy;
 use super::reply::Reply;
 use super::request::Request;
+use crate::KernelVersion;
 use crate::attrs::Attrs;
 use crate::error::{Error, Result};
 use crate::policy::{AttrPolicy, Policy, PolicyKind, Strictness};
@@ -71,41 +72,64 @@ static POLICY_POLICY: Policy = Policy {
     ],
 };
 
+const fn half(policy: &'static Policy, check: Option<Strictness>) -> Option<Half> {
+    let permission = Permission::Anyone;
+    Some(Half {
+        permission,
+        policy: Some(policy),
+        check,
+        done_apart: false,
+    })
+}
+
 static SPEC: FamilySpec = FamilySpec {
     name: "nlctrl",
     version: 2,
     maxattr: 0,
+    split: true,
     ops: &[
         Op {
             cmd: GETFAMILY,
-            doit: Some(Half {
-                permission: Permission::Anyone,
-                policy: Some(&FAMILY_POLICY),
-                strictness: Strictness::Liberal,
-            }),
-            dump: Some(Half {
-                permission: Permission::Anyone,
-                policy: Some(&FAMILY_POLICY),
-                strictness: Strictness::Strict,
-            }),
+            doit: half(&FAMILY_POLICY, Some(Strictness::Liberal)),
+            dump: half(&FAMILY_POLICY, Some(Strictness::Strict)),
         },
         Op {
             cmd: GETPOLICY,
             doit: None,
-            dump: Some(Half {
-                permission: Permission::Anyone,
-                policy: Some(&POLICY_POLICY),
-                strictness: Strictness::Strict,
-            }),
+            dump: half(&POLICY_POLICY, Some(Strictness::Strict)),
         },
     ],
     groups: &["notify"],
     resv_start_op: GETPOLICY + 1,
 };
 
+/// Before 6.6 the list of families did not look at the request.
+static SPEC_OLD: FamilySpec = FamilySpec {
+    split: false,
+    ops: &[
+        Op {
+            cmd: GETFAMILY,
+            doit: half(&FAMILY_POLICY, Some(Strictness::Liberal)),
+            dump: Some(Half {
+                permission: Permission::Anyone,
+                policy: Some(&FAMILY_POLICY),
+                check: None,
+                done_apart: true,
+            }),
+        },
+        Op {
+            cmd: GETPOLICY,
+            doit: None,
+            dump: half(&POLICY_POLICY, Some(Strictness::Strict)),
+        },
+    ],
+    ..SPEC
+};
+
 /// The controller of a [`Genl`].
 pub(crate) struct Controller {
     pub(crate) genl: Weak<Genl>,
+    pub(crate) kernel: KernelVersion,
 }
 
 impl Controller {
@@ -116,7 +140,11 @@ impl Controller {
 
 impl Family for Controller {
     fn spec(&self) -> &'static FamilySpec {
-        &SPEC
+        if self.kernel.has(KernelVersion::new(6, 6)) {
+            &SPEC
+        } else {
+            &SPEC_OLD
+        }
     }
 
     /// `ctrl_getfamily`.
@@ -273,7 +301,7 @@ impl Controller {
                 let cmd = raw.u32().and_then(|cmd| u8::try_from(cmd).ok());
                 let op = cmd.and_then(|cmd| family.spec.op(cmd));
                 dump.ops
-                    .push(*op.ok_or_else(|| Error::new(Errno::OPNOTSUPP).bad_attr(raw))?);
+                    .push(*op.ok_or_else(|| Error::new(Errno::NOENT).bad_attr(raw))?);
             }
             None => dump.ops.extend(family.spec.ops),
         }
@@ -309,7 +337,11 @@ fn dump_policy(cursor: &mut DumpCursor, batch: &mut Batch<'_>) -> Result<DumpSta
                 writer.put_u16(FAMILY_ID, dump.family)?;
                 writer.nest(OP_POLICY, |writer| {
                     writer.nest(Attr::new(u16::from(op.cmd), "OP").flagged(), |writer| {
-                        let index = |half: Option<Half>| dump.index(half?.policy?);
+                        // A policy that nothing is checked by is not told.
+                        let index = |half: Option<Half>| {
+                            let half = half.filter(|half| half.check.is_some())?;
+                            dump.index(half.policy?)
+                        };
                         if let Some(index) = index(op.doit) {
                             writer.put_u32(POLICY_DO, index)?;
                         }

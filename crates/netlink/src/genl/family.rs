@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use rustix::io::Errno;
+
 use super::caller::Caller;
 use super::dump::{Batch, DumpCursor, DumpState};
 use super::multicast::FamilyHandle;
@@ -24,10 +26,12 @@ pub enum Permission {
 pub struct Half {
     /// Who may use it.
     pub permission: Permission,
-    /// What the request may carry; `None`: attributes are not even looked at.
+    /// What the request may carry, as the controller publishes it.
     pub policy: Option<&'static Policy>,
-    /// How the request is checked.
-    pub strictness: Strictness,
+    /// How the request is checked; `None`: not at all, attributes are not even looked at.
+    pub check: Option<Strictness>,
+    /// For a dump: its end comes in a datagram of its own, even if the last object's has room.
+    pub done_apart: bool,
 }
 
 /// A command.
@@ -50,7 +54,10 @@ pub struct FamilySpec {
     pub version: u8,
     /// What the controller states as highest attribute: 0 if each command has a policy of its own.
     pub maxattr: u32,
-    /// Its commands, ascending.
+    /// Whether *do* and *dump* of a command are told apart (`struct genl_split_ops`). Where they are
+    /// not, one half's permission is asked for before the other half is found missing.
+    pub split: bool,
+    /// Its commands, in the order in which the controller lists them.
     pub ops: &'static [Op],
     /// Its multicast groups.
     pub groups: &'static [&'static str],
@@ -61,14 +68,24 @@ pub struct FamilySpec {
 impl FamilySpec {
     /// The command with this number.
     pub fn op(&self, cmd: u8) -> Option<&'static Op> {
-        let index = self.ops.binary_search_by_key(&cmd, |op| op.cmd).ok()?;
-        Some(&self.ops[index])
+        self.ops.iter().find(|op| op.cmd == cmd)
     }
 
-    /// The command with this number as a *do* or as a *dump*.
-    pub(crate) fn half(&self, cmd: u8, dump: bool) -> Option<Half> {
-        let op = self.op(cmd)?;
-        if dump { op.dump } else { op.doit }
+    /// The command with this number as a *do* or as a *dump*, for a caller who may administrate
+    /// or not (`net/netlink/genetlink.c: genl_family_rcv_msg`).
+    pub(crate) fn half(&self, cmd: u8, dump: bool, admin: impl Fn() -> bool) -> Result<Half> {
+        let op = self.op(cmd).ok_or(Errno::OPNOTSUPP)?;
+        let half = if dump { op.dump } else { op.doit };
+        let asked = if self.split {
+            half
+        } else {
+            half.or(op.doit).or(op.dump)
+        };
+        let permission = asked.ok_or(Errno::OPNOTSUPP)?.permission;
+        if permission == Permission::Admin && !admin() {
+            return Err(Errno::PERM.into());
+        }
+        half.ok_or_else(|| Errno::OPNOTSUPP.into())
     }
 }
 

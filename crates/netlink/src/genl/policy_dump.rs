@@ -19,7 +19,7 @@ const MASK: Attr<kind::U64> = Attr::new(12, "MASK");
 /// `enum netlink_attribute_type`.
 fn type_number(kind: &PolicyKind) -> u32 {
     match kind {
-        PolicyKind::Unspec => 0,
+        PolicyKind::Unspec | PolicyKind::Reject => 0,
         PolicyKind::Flag => 1,
         PolicyKind::U8 => 2,
         PolicyKind::U16 => 3,
@@ -42,25 +42,25 @@ pub(crate) fn put_attr_policy(
     policy: &AttrPolicy,
     index: impl Fn(&'static Policy) -> Option<u32>,
 ) -> Result {
-    if policy.kind == PolicyKind::Unspec {
+    if matches!(policy.kind, PolicyKind::Unspec | PolicyKind::Reject) {
         return Ok(());
     }
     writer.nest(Attr::new(number, "POLICY").flagged(), |writer| {
         match policy.kind {
-            PolicyKind::Unspec | PolicyKind::Flag => {}
+            PolicyKind::Unspec | PolicyKind::Reject | PolicyKind::Flag => {}
             PolicyKind::U8
             | PolicyKind::U16
             | PolicyKind::U32
             | PolicyKind::U64
-            | PolicyKind::Uint => {
-                if let Check::Mask(mask) = policy.check {
-                    writer.put_u64(MASK, mask)?;
-                } else {
+            | PolicyKind::Uint => match policy.check {
+                Check::Mask(mask) => writer.put_u64(MASK, mask)?,
+                Check::OneOf(_) => {}
+                Check::None | Check::Range(..) | Check::Min(_) | Check::Max(_) => {
                     let (min, max) = policy.range();
                     writer.put_u64(MIN_VALUE_U, min)?;
                     writer.put_u64(MAX_VALUE_U, max)?;
                 }
-            }
+            },
             PolicyKind::Binary { max }
             | PolicyKind::String { max }
             | PolicyKind::NulString { max } => {

@@ -11,11 +11,12 @@ use super::ack::acknowledge;
 use super::caller::Caller;
 use super::core::{Claim, Genl, Registered, Unclaimed, Upstream};
 use super::dump::DumpCursor;
-use super::family::{Half, Permission};
+use super::family::Half;
 use super::reply::Reply;
 use super::request::Request;
 use super::running::RunningDump;
 use super::socket::{Scratch, Socket};
+use crate::KernelVersion;
 use crate::attrs::Attrs;
 use crate::error::{ExtAck, Result};
 use crate::message::{
@@ -126,13 +127,8 @@ impl Genl {
         };
         let reserved = u16::from_ne_bytes([reserved0, reserved1]);
         check_header(family, header.flags, cmd, reserved, ext_ack)?;
-        let half = family
-            .spec
-            .half(cmd, header.is_dump())
-            .ok_or(Errno::OPNOTSUPP)?;
-        if half.permission == Permission::Admin && !caller.capable_net_admin() {
-            return Err(Errno::PERM.into());
-        }
+        let admin = || caller.capable_net_admin();
+        let half = family.spec.half(cmd, header.is_dump(), admin)?;
         let portid = socket.options().portid();
         let Scratch { out, table } = scratch;
         if header.is_dump() {
@@ -141,6 +137,7 @@ impl Genl {
                 cmd,
                 header,
                 portid,
+                done_apart: half.done_apart,
                 message: message.to_vec(),
                 table: Vec::new(),
                 cursor: DumpCursor::default(),
@@ -190,8 +187,20 @@ impl Genl {
         Self::begin_dump(socket)?;
         let RunningDump { message, table, .. } = &mut *dump;
         let started = parse(half, message, table, ext_ack).and_then(|()| {
-            dump.with_request(socket, self.kernel(), ext_ack, |family, request, cursor| {
-                family.family.start(request, cursor)
+            let mut own = ExtAck::default();
+            let started = dump.with_request(
+                socket,
+                self.kernel(),
+                &mut own,
+                |family, request, cursor| family.family.start(request, cursor),
+            );
+            started.map_err(|error| {
+                let errno = error.merge_into(&mut own);
+                // Before 6.6 what was said at the start of a dump got lost.
+                if self.kernel().has(KernelVersion::new(6, 6)) {
+                    ext_ack.overlay(own);
+                }
+                errno.into()
             })
         });
         if let Err(error) = started {
@@ -233,10 +242,10 @@ fn check_header(
 /// `net/netlink/genetlink.c: genl_family_rcv_msg_attrs_parse`.
 fn parse(half: &Half, message: &[u8], table: &mut Vec<u32>, ext_ack: &mut ExtAck) -> Result {
     table.clear();
-    let Some(policy) = half.policy else {
+    let (Some(policy), Some(strictness)) = (half.policy, half.check) else {
         return Ok(());
     };
     let attrs = message.get(HEADERS..).unwrap_or_default();
-    policy.parse(attrs, HEADERS as u32, half.strictness, table, ext_ack)?;
+    policy.parse(attrs, HEADERS as u32, strictness, table, ext_ack)?;
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) struct RunningDump {
     pub(crate) cmd: u8,
     pub(crate) header: MessageHeader,
     pub(crate) portid: u32,
+    pub(crate) done_apart: bool,
     /// The request, and where its attributes are.
     pub(crate) message: Vec<u8>,
     pub(crate) table: Vec<u32>,
@@ -103,8 +104,7 @@ impl RunningDump {
                     });
                 let errno = match outcome {
                     Ok(DumpState::More) if !buf.is_empty() => return Step::More,
-                    // Before 6.9 a dump never ended in the datagram of its last object.
-                    Ok(_) if !kernel.has(KernelVersion::new(6, 9)) && !buf.is_empty() => {
+                    Ok(_) if self.done_apart && !buf.is_empty() => {
                         self.ended = Some(None);
                         return Step::More;
                     }
