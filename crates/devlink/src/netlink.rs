@@ -70,7 +70,7 @@ const fn needs(command: u8) -> Needs {
 
 impl Family for DevlinkFamily {
     fn spec(&self) -> &'static FamilySpec {
-        &SPEC
+        netlink::devlink::family(self.kernel)
     }
 
     fn registered(&self, handle: FamilyHandle) {
@@ -259,13 +259,3 @@ impl Subsystem {
 
 /// The bus name by which a client says that the device name is an index.
 const INDEX_BUS_NAME: &[u8] = b"devlink_index";
-
-/// The family, with no commands until the table of them is generated.
-static SPEC: FamilySpec = FamilySpec {
-    name: "devlink",
-    version: 1,
-    maxattr: 0,
-    ops: &[],
-    groups: &["config"],
-    resv_start_op: 84,
-};
