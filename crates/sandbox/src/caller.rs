@@ -225,6 +225,11 @@ impl NetnsRef {
         self.capable_net_admin
     }
 
+    /// The namespace's descriptor, which keeps it alive.
+    pub fn into_namespace(self) -> OwnedFd {
+        self.namespace
+    }
+
     /// A descriptor of the namespace.
     pub fn namespace(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()

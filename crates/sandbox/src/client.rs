@@ -11,7 +11,6 @@ use rustix::io::Errno;
 
 use crate::announce::Announcement;
 use crate::caller::Sender;
-use crate::creds::NamespaceId;
 use crate::relay::Pump;
 use crate::service::Service;
 use crate::slots::{Slot, Slots, SocketOptions};
@@ -136,6 +135,11 @@ impl ClientSocket {
         }
     }
 
+    /// The largest buffer, in bytes, that the client has received with; 0: unknown.
+    pub fn longest_receive(&self) -> usize {
+        self.slot.longest_receive.load(Ordering::Relaxed) as usize
+    }
+
     fn client_keeps_sending(&self) -> Result<bool> {
         let now = Timespec {
             tv_sec: 0,
@@ -176,10 +180,6 @@ impl ClientSocket {
 
     pub(crate) fn end(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
-    }
-
-    pub(crate) fn opener_userns(&self) -> NamespaceId {
-        self.announcement.opener_userns
     }
 
     /// As `net/netlink/af_netlink.c: netlink_autobind`: the port id of a client that sends before it binds.

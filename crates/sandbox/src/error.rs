@@ -58,6 +58,12 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// No tap devices can be made. The machine works without.
+    #[error(
+        "/dev/net/tun is refused ({0}): the devices have no network interfaces; run as root, or allow it with \
+         `chmod 0666 /dev/net/tun`"
+    )]
+    NoTun(Errno),
     /// The command cannot be executed.
     #[error("cannot run `{command}`: {source}")]
     Command {

@@ -118,7 +118,6 @@ where
 
     let listener = command_process.listener(&to_command)?;
     let settings = Settings {
-        native_receive: options.native_receive,
         groups: options.groups,
     };
     kernel.await_ready(&ours)?;

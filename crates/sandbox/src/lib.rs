@@ -36,6 +36,7 @@ mod signals;
 mod slots;
 mod supervisor;
 mod sys;
+mod tap;
 mod userns;
 
 pub use caller::{NetnsRef, Sender};
@@ -46,3 +47,4 @@ pub use launch::{Options, Outcome, run};
 pub use netns::{Event, Wire, cookie_of, open_by_cookie};
 pub use service::{Service, Session};
 pub use slots::SocketOptions;
+pub use tap::Taps;

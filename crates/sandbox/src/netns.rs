@@ -40,10 +40,23 @@ pub enum Event {
         name: String,
         /// `IFF_…` flags.
         flags: u32,
+        /// The largest payload, in bytes, if the kernel says.
+        mtu: Option<u32>,
         /// The hardware address.
         address: Vec<u8>,
     },
-    /// A link has left a namespace: deleted, or moved to another one.
+    /// A link has moved from one namespace to another that the machine knows, too.
+    LinkMoved {
+        /// The namespace it left.
+        net: u64,
+        /// The interface index it had there.
+        index: u32,
+        /// The namespace it is in now.
+        to: u64,
+        /// The interface index it has there.
+        new_index: u32,
+    },
+    /// A link has left a namespace: deleted, or moved where the machine does not see it.
     LinkGone {
         /// The namespace.
         net: u64,
@@ -195,6 +208,14 @@ impl Wire {
         })
     }
 
+    /// The name of the link with the index `index` in the namespace `net`.
+    ///
+    /// # Errors
+    /// `ENODEV`: there is none. `ENOENT`: the namespace is not known.
+    pub fn link_name(&self, net: u64, index: u32) -> Result<String> {
+        self.run(move |inner| inner.name_by_index(net, index))
+    }
+
     /// The cookie of the namespace that has the id `nsid` in the namespace `home`.
     ///
     /// # Errors
@@ -288,30 +309,51 @@ impl Inner {
                     }
                 }
                 rtnl::RTM_NEWLINK | rtnl::RTM_DELLINK => {
-                    if let Some(&net) = nsid.and_then(|id| self.cookies.get(&id)) {
-                        let _ = self.events.send(link_event(net, &message));
+                    if let Some((id, &net)) = nsid.and_then(|id| Some((id, self.cookies.get(&id)?)))
+                    {
+                        let event = self.link_event(id, net, &message);
+                        let _ = self.events.send(event);
                     }
                 }
                 _ => {}
             }
         }
     }
-}
 
-fn link_event(net: u64, message: &Message<'_>) -> Event {
-    let attribute = |kind| message.attribute(rtnl::IFINFOMSG, kind).unwrap_or_default();
-    let index = message.word(4);
-    let name = attribute(rtnl::IFLA_IFNAME);
-    let name = String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned();
-    if message.kind == rtnl::RTM_DELLINK {
-        return Event::LinkGone { net, index, name };
-    }
-    Event::Link {
-        net,
-        index,
-        name,
-        flags: message.word(8),
-        address: attribute(rtnl::IFLA_ADDRESS).to_vec(),
+    fn link_event(&mut self, id: i32, net: u64, message: &Message<'_>) -> Event {
+        let index = message.word(4);
+        let word = |kind| {
+            let value = message.attribute(rtnl::IFINFOMSG, kind)?;
+            Some(u32::from_ne_bytes(value.try_into().ok()?))
+        };
+        if message.kind == rtnl::RTM_NEWLINK {
+            let address = message.attribute(rtnl::IFINFOMSG, rtnl::IFLA_ADDRESS);
+            return Event::Link {
+                net,
+                index,
+                name: message.name(),
+                flags: message.word(8),
+                mtu: word(rtnl::IFLA_MTU),
+                address: address.unwrap_or_default().to_vec(),
+            };
+        }
+        if let Some(there) = word(rtnl::IFLA_NEW_NETNSID)
+            && let Ok(Some(here)) = self.id_from(id, there as i32)
+            && let Some(&to) = self.cookies.get(&here)
+        {
+            let new_index = word(rtnl::IFLA_NEW_IFINDEX).unwrap_or(index);
+            return Event::LinkMoved {
+                net,
+                index,
+                to,
+                new_index,
+            };
+        }
+        Event::LinkGone {
+            net,
+            index,
+            name: message.name(),
+        }
     }
 }
 

@@ -19,8 +19,11 @@ pub(crate) const RTM_GETNSID: u16 = 90;
 
 pub(crate) const IFLA_ADDRESS: u16 = 1;
 pub(crate) const IFLA_IFNAME: u16 = 3;
+pub(crate) const IFLA_MTU: u16 = 4;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
+pub(crate) const IFLA_NEW_NETNSID: u16 = 45;
 pub(crate) const IFLA_TARGET_NETNSID: u16 = 46;
+pub(crate) const IFLA_NEW_IFINDEX: u16 = 49;
 
 pub(crate) const NETNSA_NSID: u16 = 1;
 pub(crate) const NETNSA_FD: u16 = 3;
@@ -56,13 +59,6 @@ impl Request {
         let mut request = Self::new(kind, 0, IFINFOMSG);
         request.0[NLMSGHDR + 4..NLMSGHDR + 8].copy_from_slice(&index.to_ne_bytes());
         request
-    }
-
-    /// Sets the device flags in `mask` to those in `flags`.
-    pub(crate) fn flags(mut self, flags: u32, mask: u32) -> Self {
-        self.0[NLMSGHDR + 8..NLMSGHDR + 12].copy_from_slice(&flags.to_ne_bytes());
-        self.0[NLMSGHDR + 12..NLMSGHDR + 16].copy_from_slice(&mask.to_ne_bytes());
-        self
     }
 
     pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
@@ -127,6 +123,14 @@ impl<'a> Message<'a> {
             }
             rest = rest.get(length.next_multiple_of(4)..)?;
         }
+    }
+}
+
+impl Message<'_> {
+    /// The name in a link message.
+    pub(crate) fn name(&self) -> String {
+        let name = self.attribute(IFINFOMSG, IFLA_IFNAME).unwrap_or_default();
+        String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned()
     }
 }
 
@@ -201,6 +205,16 @@ impl IfReq {
         }
         request.name[..name.len()].copy_from_slice(name.as_bytes());
         Ok(request)
+    }
+
+    /// The name in it.
+    pub(crate) fn name(&self) -> String {
+        let name = self
+            .name
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
     }
 
     /// Runs an interface ioctl.

@@ -81,6 +81,8 @@ pub(crate) struct Slot {
     pub(crate) groups: AtomicU32,
     /// 1: a datagram found the client's queue full; the next receive says so.
     pub(crate) overrun: AtomicU32,
+    /// The largest buffer the client has received with, in bytes; 0: unknown.
+    pub(crate) longest_receive: AtomicU32,
 }
 
 impl Slot {
@@ -204,6 +206,7 @@ impl Slots {
             &slot.options,
             &slot.groups,
             &slot.overrun,
+            &slot.longest_receive,
         ] {
             field.store(0, Ordering::Relaxed);
         }

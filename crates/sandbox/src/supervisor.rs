@@ -72,8 +72,6 @@ impl Tag {
 /// What the supervisor is told when it is made.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// Receiving calls are not trapped.
-    pub(crate) native_receive: bool,
     /// The multicast groups of our own families.
     pub(crate) groups: Range<u32>,
 }

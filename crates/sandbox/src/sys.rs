@@ -226,12 +226,8 @@ pub(crate) fn read_memory_vectored(tid: u32, from: &[libc::iovec], into: &mut [u
     }
 }
 
-/// Writes `from` to the memory of the thread `tid`; fails with `EFAULT` unless all of it could be written.
-pub(crate) fn write_memory(tid: u32, address: u64, from: &[u8]) -> Result<()> {
-    write_memory_vectored(tid, &[from], &[remote(address, from.len())])
-}
-
-/// Writes the slices `from`, taken as one stream, to the ranges `to`.
+/// Writes the slices `from`, taken as one stream, to the ranges `to` of the memory of the thread `tid`; fails with
+/// `EFAULT` unless all of it could be written.
 ///
 /// The kernel takes at most 1024 ranges in one call; more is `EINVAL`.
 pub(crate) fn write_memory_vectored(tid: u32, from: &[&[u8]], to: &[libc::iovec]) -> Result<()> {

@@ -157,10 +157,11 @@ impl Machine {
             return Ok(());
         };
         let net_core = Arc::clone(&self.net_core);
+        let wire = Arc::clone(&self.wire);
         let follow = move || {
             let mut held = Held::root();
             for event in events {
-                tell(&net_core, &mut held, event);
+                tell(&wire, &net_core, &mut held, event);
             }
         };
         std::thread::Builder::new()
@@ -272,7 +273,7 @@ fn serve_dmesg(side: &KernelSide, klog: Arc<Klog>) {
 }
 
 /// Passes on what has happened outside.
-fn tell(net_core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>, event: Event) {
+fn tell(wire: &Wire, net_core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>, event: Event) {
     match event {
         Event::NetGone(net) => net_core.net_gone(NetId(net)),
         Event::Link {
@@ -280,16 +281,28 @@ fn tell(net_core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>, event: Event) {
             index,
             name,
             flags,
+            mtu,
             address,
         } => {
             let link = LinkState {
                 name,
                 up: flags & IFF_UP != 0,
                 mac: address.try_into().ok(),
-                mtu: None,
+                mtu,
             };
             net_core.link_changed(held, NetId(net), index, &link);
         }
+        Event::LinkMoved {
+            net,
+            index,
+            to,
+            new_index,
+        } => match (net_core.net(NetId(to)), wire.link_name(to, new_index)) {
+            (Some(to), Ok(name)) => {
+                net_core.link_moved(held, NetId(net), index, &to, &name, new_index);
+            }
+            _ => net_core.link_gone(held, NetId(net), index),
+        },
         Event::LinkGone { net, index, .. } => net_core.link_gone(held, NetId(net), index),
     }
 }

@@ -211,6 +211,11 @@ impl Supervisor {
                 return;
             }
         };
+        let longest = &self.slots.slot(slot).longest_receive;
+        let room = u32::try_from(receive.first.room).unwrap_or(u32::MAX);
+        if room > longest.load(Ordering::Relaxed) {
+            longest.store(room, Ordering::Relaxed);
+        }
         if self.try_receive(call, &receive, fd.as_fd(), slot) == Progress::Done {
             return;
         }

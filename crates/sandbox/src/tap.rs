@@ -1,0 +1,251 @@
+//! Real network devices: taps, made in the wire's namespace and moved to where they belong.
+//!
+//! A tap whose descriptor was opened inside a namespace would keep that namespace alive. These are opened by the wire's
+//! thread, in its own namespace, and moved by namespace id, so they pin nothing: when their namespace goes they go with
+//! it. Frames sent to them are never read; only their names, addresses and states matter here.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use net_core::{Net, NetdevBackend, NetdevRequest, RealNetdev};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::Error;
+use crate::netns::{self, Inner, Wire};
+use crate::rtnl::{self, IfReq, Request, Route};
+use crate::sys::{self, Result};
+
+const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+const TUNGETIFF: libc::Ioctl = 0x8004_54d2_u32 as libc::Ioctl;
+const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
+const TUNGETDEVNETNS: libc::Ioctl = 0x54e3;
+const IFF_TAP: u16 = 0x0002;
+const IFF_NO_PI: u16 = 0x1000;
+
+/// Makes the machine's network devices.
+#[derive(Debug)]
+pub struct Taps {
+    wire: Arc<Wire>,
+}
+
+impl Taps {
+    /// The maker, if this machine lets us make any.
+    ///
+    /// # Errors
+    /// [`Error::NoTun`]: `/dev/net/tun` cannot be opened. The machine works without, but its devices have no interfaces.
+    pub fn new(wire: Arc<Wire>) -> std::result::Result<Self, Error> {
+        open_tun().map_err(Error::NoTun)?;
+        Ok(Self { wire })
+    }
+}
+
+fn open_tun() -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    rustix::fs::open("/dev/net/tun", flags, Mode::empty())
+}
+
+impl NetdevBackend for Taps {
+    fn create(&self, request: &NetdevRequest<'_>) -> Result<Box<dyn RealNetdev>> {
+        let wanted = Wanted {
+            net: request.net.id().0,
+            name: request.name.to_owned(),
+            mac: request.mac,
+            mtu: request.mtu,
+            carrier: request.carrier,
+        };
+        let created = wanted.clone();
+        let made = self.wire.run(move |inner| create(inner, &created))?;
+        Ok(Box::new(Tap {
+            wire: Arc::clone(&self.wire),
+            wanted,
+            fd: made.fd,
+            name: made.name,
+            index: made.index,
+        }))
+    }
+}
+
+/// What a device must be like, also when it is made anew.
+#[derive(Clone, Debug)]
+struct Wanted {
+    net: u64,
+    name: String,
+    mac: [u8; 6],
+    mtu: u32,
+    carrier: bool,
+}
+
+#[derive(Debug)]
+struct Made {
+    fd: Arc<OwnedFd>,
+    name: String,
+    index: u32,
+}
+
+/// Makes a tap in the wire's namespace, on the wire's thread, and moves it.
+fn create(inner: &mut Inner, wanted: &Wanted) -> Result<Made> {
+    let fd = Arc::new(open_tun()?);
+    let mut request = IfReq::new("ultap%d")?;
+    request.value[..2].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
+    request.ioctl(fd.as_fd(), TUNSETIFF)?;
+    set_carrier(fd.as_fd(), wanted.carrier)?;
+    let here = name_of(fd.as_fd())?;
+    let (index, _) = inner.link(None, &here)?.ok_or(Errno::NODEV)?;
+    let request = Request::link(rtnl::RTM_SETLINK, index)
+        .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
+        .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
+    inner.route.call(request, |_| {})?;
+    send_to(inner, &fd, index, wanted.net, &wanted.name)
+}
+
+/// Moves a tap from the wire's namespace to where it belongs.
+fn send_to(inner: &mut Inner, fd: &Arc<OwnedFd>, index: u32, net: u64, name: &str) -> Result<Made> {
+    let id = inner.id(net)?;
+    let request = Request::link(rtnl::RTM_SETLINK, index)
+        .attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes())
+        .attribute(rtnl::IFLA_IFNAME, &c_name(name));
+    inner.route.call(request, |_| {})?;
+    let name = name_of(fd.as_fd())?;
+    let (index, _) = inner.link(Some(id), &name)?.ok_or(Errno::NODEV)?;
+    Ok(Made {
+        fd: Arc::clone(fd),
+        name,
+        index,
+    })
+}
+
+fn c_name(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}
+
+fn set_carrier(fd: BorrowedFd<'_>, carrier: bool) -> Result<()> {
+    let carrier = i32::from(carrier);
+    // SAFETY: the kernel reads one int.
+    sys::check(unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETCARRIER, &raw const carrier) })?;
+    Ok(())
+}
+
+/// The device's name now, wherever it is; `EBADFD` when it is gone.
+fn name_of(fd: BorrowedFd<'_>) -> Result<String> {
+    let mut request = IfReq::new("x")?;
+    request.ioctl(fd, TUNGETIFF)?;
+    Ok(request.name())
+}
+
+/// A descriptor of the namespace the device is in.
+fn netns_of(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    sys::related_namespace(fd, TUNGETDEVNETNS)
+}
+
+impl Inner {
+    /// Index and name of a link, in the wire's namespace or in the one it calls `id`.
+    fn link(&mut self, id: Option<i32>, name: &str) -> Result<Option<(u32, String)>> {
+        let mut request =
+            Request::link(rtnl::RTM_GETLINK, 0).attribute(rtnl::IFLA_IFNAME, &c_name(name));
+        if let Some(id) = id {
+            request = request.attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes());
+        }
+        let mut found = None;
+        let result = self.route.call(request, |message| {
+            found = Some((message.word(4), message.name()));
+        });
+        match result {
+            Ok(()) => Ok(found),
+            Err(Errno::NODEV) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The name of the link with index `index` in the namespace `net`.
+    pub(crate) fn name_by_index(&mut self, net: u64, index: u32) -> Result<String> {
+        let id = self.id(net)?;
+        let request = Request::link(rtnl::RTM_GETLINK, index)
+            .attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes());
+        let mut name = String::new();
+        self.route.call(request, |message| name = message.name())?;
+        Ok(name)
+    }
+}
+
+/// A tap of ours.
+#[derive(Debug)]
+struct Tap {
+    wire: Arc<Wire>,
+    wanted: Wanted,
+    fd: Arc<OwnedFd>,
+    name: String,
+    index: u32,
+}
+
+impl Tap {
+    fn take(&mut self, made: Made) {
+        self.fd = made.fd;
+        self.name = made.name;
+        self.index = made.index;
+    }
+}
+
+/// Changes a link in the namespace `namespace`, which the calling thread enters for it.
+fn change_in(namespace: BorrowedFd<'_>, request: Request) -> Result<()> {
+    Route::new(netns::socket_in(namespace, libc::NETLINK_ROUTE)?).call(request, |_| {})
+}
+
+impl RealNetdev for Tap {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.index
+    }
+
+    fn set_carrier(&mut self, carrier: bool) -> Result<()> {
+        self.wanted.carrier = carrier;
+        set_carrier(self.fd.as_fd(), carrier)
+    }
+
+    fn rename(&mut self, name: &str) -> Result<()> {
+        let namespace = netns_of(self.fd.as_fd())?;
+        let request = Request::link(rtnl::RTM_SETLINK, self.index)
+            .attribute(rtnl::IFLA_IFNAME, &c_name(name));
+        change_in(namespace.as_fd(), request)?;
+        self.name = name_of(self.fd.as_fd())?;
+        Ok(())
+    }
+
+    fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<()> {
+        let wanted = Wanted {
+            net: net.id().0,
+            name: name.to_owned(),
+            ..self.wanted.clone()
+        };
+        let target = wanted.clone();
+        let fd = Arc::clone(&self.fd);
+        let index = self.index;
+        let made = self.wire.run(move |inner| {
+            let id = inner.id(target.net)?;
+            if !target.name.contains('%') && inner.link(Some(id), &target.name)?.is_some() {
+                return Err(Errno::EXIST);
+            }
+            let Ok(namespace) = netns_of(fd.as_fd()) else {
+                return create(inner, &target); // gone with its namespace
+            };
+            // By way of the wire's own namespace, the only one from which the target has an id for sure.
+            let home = inner.home.as_raw_fd();
+            let request = Request::link(rtnl::RTM_SETLINK, index)
+                .attribute(rtnl::IFLA_NET_NS_FD, &home.to_ne_bytes())
+                .attribute(rtnl::IFLA_IFNAME, &c_name("ultap%d"));
+            change_in(namespace.as_fd(), request)?;
+            drop(namespace);
+            let here = name_of(fd.as_fd())?;
+            let (index, _) = inner.link(None, &here)?.ok_or(Errno::NODEV)?;
+            send_to(inner, &fd, index, target.net, &target.name)
+        })?;
+        self.wanted = wanted;
+        self.take(made);
+        Ok(())
+    }
+}
