@@ -53,7 +53,7 @@ pub fn register_device(
     state: &mut IntfState,
     held: &mut Held<'_, DriverLock>,
 ) -> Result<(), Errno> {
-    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
     add_drivers(dev, state, &mut held)
 }
 
@@ -64,7 +64,7 @@ pub fn unregister_device(
     state: &mut IntfState,
     held: &mut Held<'_, DriverLock>,
 ) {
-    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
     delete_drivers(dev, state, &mut held);
 }
 
@@ -78,14 +78,14 @@ pub fn attach_device(
     state: &mut IntfState,
     held: &mut Held<'_, DriverLock>,
 ) -> Result<(), Errno> {
-    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
     add_drivers(dev, state, &mut held)
 }
 
 /// A function that is being reloaded loses its parts.
 #[inline(never)]
 pub fn detach_device(dev: &Arc<CoreDev>, state: &mut IntfState, held: &mut Held<'_, DriverLock>) {
-    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
     delete_drivers(dev, state, &mut held);
 }
 

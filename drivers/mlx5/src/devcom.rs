@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use lock_order::DriverLock;
-use lockdep::order::{self, Before, Held};
+use lockdep::order;
 use lockdep::{ClassKey, DynamicClass};
 
 use crate::core::CoreDev;
@@ -16,11 +16,14 @@ use crate::locking::DriverLocking;
 /// The mutex of November 2021: one for all devices.
 static MLX5_INTF_MUTEX: ClassKey = ClassKey::new("mlx5_intf_mutex");
 
+/// What is locked while functions of an adapter come and go. The mutex of 2021 is one that nobody reads.
+type ComponentLock = order::RwLock<DriverLock, ()>;
+
 /// The adapters of the machine.
 #[derive(Debug)]
 pub(crate) struct Devcom {
     locking: DriverLocking,
-    intf_mutex: Arc<order::Mutex<DriverLock, ()>>,
+    intf_mutex: Arc<ComponentLock>,
     components: lockdep::Mutex<Vec<Weak<Component>>>,
 }
 
@@ -28,7 +31,7 @@ impl Devcom {
     pub(crate) fn new(locking: DriverLocking) -> Self {
         Devcom {
             locking,
-            intf_mutex: Arc::new(order::Mutex::with_class(&MLX5_INTF_MUTEX, ())),
+            intf_mutex: Arc::new(ComponentLock::with_class(&MLX5_INTF_MUTEX, ())),
             components: lockdep::Mutex::named("comp_dev_list_lock", Vec::new()),
         }
     }
@@ -47,11 +50,11 @@ impl Devcom {
             .find(|component| component.system_image_guid == system_image_guid);
         known.unwrap_or_else(|| {
             let lock = match self.locking {
-                DriverLocking::Today => ComponentLock::Semaphore(order::RwLock::with_class(
-                    DynamicClass::new("&comp->sem"),
-                    (),
-                )),
-                DriverLocking::November2021 => ComponentLock::Global(Arc::clone(&self.intf_mutex)),
+                DriverLocking::Today => {
+                    let class = DynamicClass::new("&comp->sem");
+                    Arc::new(ComponentLock::with_class(class, ()))
+                }
+                DriverLocking::November2021 => Arc::clone(&self.intf_mutex),
             };
             let component = Arc::new(Component {
                 system_image_guid,
@@ -67,45 +70,14 @@ impl Devcom {
 /// One adapter: the functions with the same system image GUID.
 pub(crate) struct Component {
     system_image_guid: u64,
-    lock: ComponentLock,
+    lock: Arc<ComponentLock>,
     functions: lockdep::Mutex<Vec<Weak<CoreDev>>>,
 }
 
-enum ComponentLock {
-    Semaphore(order::RwLock<DriverLock, ()>),
-    Global(Arc<order::Mutex<DriverLock, ()>>),
-}
-
-/// Keeps the adapter's lock.
-#[must_use = "the lock is released at once if the guard is not kept"]
-pub(crate) enum ComponentGuard<'t> {
-    Semaphore(
-        #[expect(dead_code, reason = "held for its drop")]
-        order::RwLockWriteGuard<'t, DriverLock, ()>,
-    ),
-    Global(
-        #[expect(dead_code, reason = "held for its drop")] order::MutexGuard<'t, DriverLock, ()>,
-    ),
-}
-
 impl Component {
-    /// Takes the adapter's lock: today's `mlx5_devcom_comp_lock`, the `mlx5_dev_list_lock` of 2021.
-    #[track_caller]
-    #[inline(always)]
-    pub(crate) fn lock<'t, H: Before<DriverLock>>(
-        &'t self,
-        held: &'t mut Held<'_, H>,
-    ) -> (ComponentGuard<'t>, Held<'t, DriverLock>) {
-        match &self.lock {
-            ComponentLock::Semaphore(semaphore) => {
-                let (guard, held) = semaphore.write(held);
-                (ComponentGuard::Semaphore(guard), held)
-            }
-            ComponentLock::Global(mutex) => {
-                let (guard, held) = mutex.lock(held);
-                (ComponentGuard::Global(guard), held)
-            }
-        }
+    /// The adapter's lock, taken for writing by `mlx5_devcom_comp_lock` today and by `mlx5_dev_list_lock` in 2021.
+    pub(crate) fn sem(&self) -> &ComponentLock {
+        &self.lock
     }
 
     /// Makes a function findable by the others of its adapter.

@@ -119,7 +119,7 @@ fn lag_netdev_event(tracker: &lockdep::Mutex<Tracker>, event: NetdevEvent, netde
 /// A function that is loaded joins the others of its adapter, or makes the [`Lag`] that they will join.
 #[inline(never)]
 pub(crate) fn lag_add_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) {
-    let (_guard, mut held) = dev.hca_devcom_comp().lock(held);
+    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
     let joined = dev
         .hca_devcom_comp()
         .peers(dev)

@@ -119,36 +119,14 @@ impl Module {
         {
             return Err(Errno::EXIST);
         }
+        // All of them before the first is probed: whether a device has several functions is part of their names.
+        for address in &addresses {
+            self.adapters().insert(*address, Arc::clone(&profile));
+        }
         addresses
             .into_iter()
-            .map(|address| self.plug_function(&pci, held, address, &profile))
+            .map(|address| plug_function(&pci, held, address, &profile))
             .collect()
-    }
-
-    fn plug_function<H: Before<DeviceLock>>(
-        &self,
-        pci: &Bus,
-        held: &mut Held<'_, H>,
-        address: Address,
-        profile: &Arc<Profile>,
-    ) -> Result<Arc<Device>, Errno> {
-        self.adapters().insert(address, Arc::clone(profile));
-        let function = pci::Function {
-            subsystem: pci::Id {
-                vendor: profile.subsystem_vendor,
-                device: profile.subsystem_device,
-            },
-            total_vfs: profile.total_vfs,
-            serial: Some(profile.board_serial_number.to_owned()),
-            ..pci::Function::ethernet(
-                address,
-                pci::Id {
-                    vendor: profile.vendor,
-                    device: profile.device,
-                },
-            )
-        };
-        pci::add_function(pci, held, None, function)
     }
 
     /// What the firmware of the function at `address` would say of itself.
@@ -193,6 +171,31 @@ impl Module {
     fn adapters(&self) -> lockdep::MutexGuard<'_, BTreeMap<Address, Arc<Profile>>> {
         self.adapters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts one function of an adapter on the bus.
+fn plug_function<H: Before<DeviceLock>>(
+    pci: &Bus,
+    held: &mut Held<'_, H>,
+    address: Address,
+    profile: &Profile,
+) -> Result<Arc<Device>, Errno> {
+    let function = pci::Function {
+        subsystem: pci::Id {
+            vendor: profile.subsystem_vendor,
+            device: profile.subsystem_device,
+        },
+        total_vfs: profile.total_vfs,
+        serial: Some(profile.board_serial_number.to_owned()),
+        ..pci::Function::ethernet(
+            address,
+            pci::Id {
+                vendor: profile.vendor,
+                device: profile.device,
+            },
+        )
+    };
+    pci::add_function(pci, held, None, function)
 }
 
 impl fmt::Debug for Module {

@@ -1,0 +1,201 @@
+//! Messages as the `devlink` tool of iproute2 prints them, a line each.
+
+use netlink::{RawAttr, RawAttrs, attr, cmd};
+
+use crate::client::Message;
+
+fn find<'a>(attrs: RawAttrs<'a>, number: u16) -> Option<RawAttr<'a>> {
+    attrs.clone().find(|found| found.number() == number)
+}
+
+fn string(found: RawAttr<'_>) -> String {
+    String::from_utf8_lossy(found.text()).into_owned()
+}
+
+fn handle(attrs: RawAttrs<'_>) -> String {
+    let part = |number| find(attrs, number).map(string).unwrap_or_default();
+    format!(
+        "{}/{}",
+        part(attr::BUS_NAME.number()),
+        part(attr::DEV_NAME.number())
+    )
+}
+
+/// `BUS/DEV: index 0 reload_failed true`
+pub fn dev(message: &Message) -> String {
+    let attrs = message.attrs();
+    let mut facts = Vec::new();
+    if let Some(index) = find(attrs, attr::INDEX.number()) {
+        facts.push(format!("index {}", index.uint().unwrap()));
+    }
+    let failed = find(attrs, attr::RELOAD_FAILED.number());
+    if failed.is_some_and(|failed| failed.u8() == Some(1)) {
+        facts.push("reload_failed true".to_owned());
+    }
+    if facts.is_empty() {
+        return handle(attrs);
+    }
+    format!("{}: {}", handle(attrs), facts.join(" "))
+}
+
+/// `driver_reinit unspecified 1`, one for each action and limit.
+pub fn reload_stats(message: &Message) -> Vec<String> {
+    let stats = find(message.attrs(), attr::DEV_STATS.number()).unwrap();
+    let local = find(stats.nested(), attr::RELOAD_STATS.number()).unwrap();
+    let mut lines = Vec::new();
+    for info in local.nested() {
+        let action = find(info.nested(), attr::RELOAD_ACTION.number()).unwrap();
+        let action = match action.u8() {
+            Some(1) => "driver_reinit",
+            Some(2) => "fw_activate",
+            other => panic!("action {other:?}"),
+        };
+        let entries = find(info.nested(), attr::RELOAD_ACTION_STATS.number()).unwrap();
+        for entry in entries.nested() {
+            let limit = find(entry.nested(), attr::RELOAD_STATS_LIMIT.number()).unwrap();
+            let limit = match limit.u8() {
+                Some(0) => "unspecified",
+                Some(1) => "no_reset",
+                other => panic!("limit {other:?}"),
+            };
+            let value = find(entry.nested(), attr::RELOAD_STATS_VALUE.number()).unwrap();
+            lines.push(format!("{action} {limit} {}", value.u32().unwrap()));
+        }
+    }
+    lines
+}
+
+/// The lines of `devlink dev info`, without their indentation; versions as `running fw 1.2.3`.
+pub fn info(message: &Message) -> Vec<String> {
+    let attrs = message.attrs();
+    let mut lines = vec![handle(attrs)];
+    for (number, what) in [
+        (attr::INFO_DRIVER_NAME.number(), "driver"),
+        (attr::INFO_SERIAL_NUMBER.number(), "serial_number"),
+        (
+            attr::INFO_BOARD_SERIAL_NUMBER.number(),
+            "board.serial_number",
+        ),
+    ] {
+        lines.extend(find(attrs, number).map(|value| format!("{what} {}", string(value))));
+    }
+    for (number, kind) in [
+        (attr::INFO_VERSION_FIXED.number(), "fixed"),
+        (attr::INFO_VERSION_RUNNING.number(), "running"),
+        (attr::INFO_VERSION_STORED.number(), "stored"),
+    ] {
+        for version in attrs.filter(|found| found.number() == number) {
+            let part = |number| string(find(version.nested(), number).unwrap());
+            let name = part(attr::INFO_VERSION_NAME.number());
+            let value = part(attr::INFO_VERSION_VALUE.number());
+            lines.push(format!("{kind} {name} {value}"));
+        }
+    }
+    lines
+}
+
+/// `BUS/DEV/0: type eth netdev eth0 flavour physical port 1 splittable false`
+pub fn port(message: &Message) -> String {
+    let attrs = message.attrs();
+    let number = |number| find(attrs, number).and_then(RawAttr::u32);
+    let mut line = handle(attrs);
+    line += &format!("/{}:", number(attr::PORT_INDEX.number()).unwrap());
+    if let Some(ty) = find(attrs, attr::PORT_TYPE.number()).and_then(RawAttr::u16) {
+        line += match ty {
+            0 => " type notset",
+            1 => " type auto",
+            2 => " type eth",
+            3 => " type ib",
+            other => panic!("port type {other}"),
+        };
+    }
+    if let Some(name) = find(attrs, attr::PORT_NETDEV_NAME.number()) {
+        line += &format!(" netdev {}", string(name));
+    }
+    if let Some(flavour) = find(attrs, attr::PORT_FLAVOUR.number()).and_then(RawAttr::u16) {
+        line += match flavour {
+            0 => " flavour physical",
+            5 => " flavour virtual",
+            other => panic!("port flavour {other}"),
+        };
+    }
+    if let Some(port) = number(attr::PORT_NUMBER.number()) {
+        line += &format!(" port {port}");
+    }
+    if let Some(splittable) = find(attrs, attr::PORT_SPLITTABLE.number()).and_then(RawAttr::u8) {
+        line += &format!(" splittable {}", splittable == 1);
+    }
+    line
+}
+
+fn param_nest(message: &Message) -> RawAttrs<'_> {
+    find(message.attrs(), attr::PARAM.number())
+        .unwrap()
+        .nested()
+}
+
+/// The number of the parameter's type.
+pub fn param_type(message: &Message) -> u8 {
+    let ty = find(param_nest(message), attr::PARAM_TYPE.number());
+    ty.and_then(RawAttr::u8).unwrap()
+}
+
+/// `name max_macs type generic cmode driverinit value 32 default 32`
+pub fn param(message: &Message) -> String {
+    let param = param_nest(message);
+    let name = string(find(param, attr::PARAM_NAME.number()).unwrap());
+    let kind = match find(param, attr::PARAM_GENERIC.number()) {
+        Some(_) => "generic",
+        None => "driver-specific",
+    };
+    let ty = param_type(message);
+    let mut line = format!("name {name} type {kind}");
+    let values = find(param, attr::PARAM_VALUES_LIST.number()).unwrap();
+    for value in values.nested() {
+        let cmode = find(value.nested(), attr::PARAM_VALUE_CMODE.number()).unwrap();
+        let cmode = ["runtime", "driverinit", "permanent"][usize::from(cmode.u8().unwrap())];
+        let data = find(value.nested(), attr::PARAM_VALUE_DATA.number());
+        line += &format!(" cmode {cmode} value {}", param_value(ty, data));
+        if let Some(default) = find(value.nested(), attr::PARAM_VALUE_DEFAULT.number()) {
+            // A default that is a truth value is a byte, not a flag.
+            let default = match ty {
+                6 => (default.u8() == Some(1)).to_string(),
+                _ => param_value(ty, Some(default)),
+            };
+            line += &format!(" default {default}");
+        }
+    }
+    line
+}
+
+fn param_value(ty: u8, data: Option<RawAttr<'_>>) -> String {
+    match (ty, data) {
+        (6, flag) => flag.is_some().to_string(),
+        (1, Some(data)) => data.u8().unwrap().to_string(),
+        (2, Some(data)) => data.u16().unwrap().to_string(),
+        (3, Some(data)) => data.u32().unwrap().to_string(),
+        (5, Some(data)) => string(data),
+        other => panic!("parameter value {other:?}"),
+    }
+}
+
+/// A line of `devlink monitor`: what happened, and to what.
+pub fn notification(message: &Message) -> String {
+    match message.cmd {
+        cmd::NEW => format!("[dev,new] {}", dev(message)),
+        cmd::DEL => format!("[dev,del] {}", dev(message)),
+        cmd::PORT_NEW => format!("[port,new] {}", port(message)),
+        cmd::PORT_DEL => format!("[port,del] {}", port(message)),
+        cmd::PARAM_NEW => format!(
+            "[param,new] {}: {}",
+            handle(message.attrs()),
+            param(message)
+        ),
+        cmd::PARAM_DEL => format!(
+            "[param,del] {}: {}",
+            handle(message.attrs()),
+            param(message)
+        ),
+        other => format!("[{other}] {}", handle(message.attrs())),
+    }
+}
