@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use lockdep::order::Held;
 use net_core::NetId;
+use netlink::devlink::Needs;
 use netlink::genl::{
     Batch, Caller, DumpCursor, DumpState, Family, FamilyHandle, FamilySpec, Reply, Request,
 };
@@ -42,32 +43,6 @@ impl DevlinkFamily {
     }
 }
 
-/// Whether a command is about a port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
-    /// The instance is enough. A handler that takes a port if one is named looks for itself.
-    Devlink,
-    /// The port must be named and exist.
-    Port,
-}
-
-const fn needs(command: u8) -> Needs {
-    match command {
-        cmd::PORT_GET
-        | cmd::PORT_SET
-        | cmd::PORT_DEL
-        | cmd::PORT_SPLIT
-        | cmd::PORT_UNSPLIT
-        | cmd::PORT_PARAM_GET
-        | cmd::PORT_PARAM_SET
-        | cmd::SB_PORT_POOL_GET
-        | cmd::SB_PORT_POOL_SET
-        | cmd::SB_TC_POOL_BIND_GET
-        | cmd::SB_TC_POOL_BIND_SET => Needs::Port,
-        _ => Needs::Devlink,
-    }
-}
-
 impl Family for DevlinkFamily {
     fn spec(&self) -> &'static FamilySpec {
         netlink::devlink::family(self.kernel)
@@ -85,26 +60,26 @@ impl Family for DevlinkFamily {
         caller: &dyn Caller,
         reply: &mut Reply<'_>,
     ) -> netlink::Result {
-        if request.cmd() == cmd::NOTIFY_FILTER_SET {
+        let needs = netlink::devlink::needs(request.cmd());
+        if needs == Needs::Nothing {
             notify::filter_set_doit(request);
             return Ok(());
         }
         let mut held = Held::root();
         let net = NetId(request.net().0);
         let devlink = self.subsystem()?.get_from_attrs(net, request.attrs())?;
-        if request.cmd() == cmd::RELOAD {
+        if needs == Needs::Device {
             let mut dev = devlink.dev().lock(&mut held);
             let mut devl = devlink.lock_registered(dev.held(), net)?;
             return reload::reload_doit(&mut devl, request, caller, reply);
         }
         let mut devl = devlink.lock_registered(&mut held, net)?;
-        match needs(request.cmd()) {
-            Needs::Devlink => instance_doit(&mut devl, request, reply),
-            Needs::Port => {
-                let port = port_from_attrs(&devl, request.attrs())?;
-                port_doit(&mut devl, &port, request, reply)
-            }
+        if needs == Needs::Port {
+            let port = port_from_attrs(&devl, request.attrs())?;
+            return port_doit(&mut devl, &port, request, reply);
         }
+        // A handler that takes a port if one is named looks for it itself.
+        instance_doit(&mut devl, request, reply)
     }
 
     fn dumpit(

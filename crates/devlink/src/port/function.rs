@@ -2,56 +2,13 @@
 
 use std::sync::Arc;
 
+use netlink::attr::port_fn as fn_attr;
 use netlink::genl::Request;
 use netlink::{Bitfield32, Error, ExtAck, RawAttr, Writer, attr};
 use rustix::io::Errno;
 
 use super::{Port, PortOp, PortType};
 use crate::core::Devl;
-
-/// The attributes within `PORT_FUNCTION`.
-mod fn_attr {
-    use netlink::policy::{AttrPolicy, Check, Policy, PolicyKind};
-    use netlink::wire::kind;
-    use netlink::{Attr, KernelVersion};
-
-    pub(super) const HW_ADDR: Attr<kind::Binary> = Attr::new(1, "HW_ADDR");
-    pub(super) const STATE: Attr<kind::U8> = Attr::new(2, "STATE");
-    pub(super) const OPSTATE: Attr<kind::U8> = Attr::new(3, "OPSTATE");
-    pub(super) const CAPS: Attr<kind::Bitfield32> = Attr::new(4, "CAPS").since(6, 3);
-    pub(super) const MAX_IO_EQS: Attr<kind::U32> = Attr::new(6, "MAX_IO_EQS").since(6, 10);
-
-    const fn row(number: u16, kind: PolicyKind) -> (u16, AttrPolicy) {
-        (number, AttrPolicy::new(kind))
-    }
-
-    const ROWS: [(u16, AttrPolicy); 4] = [
-        row(1, PolicyKind::Binary { max: 0 }),
-        (2, AttrPolicy::new(PolicyKind::U8).check(Check::Range(0, 1))),
-        row(4, PolicyKind::Bitfield32 { mask: 0xf }),
-        row(6, PolicyKind::U32),
-    ];
-
-    static V6_1: Policy = Policy {
-        maxtype: 3,
-        strict_start: 0,
-        attrs: ROWS.split_at(2).0,
-    };
-    static V6_12: Policy = Policy {
-        maxtype: 6,
-        strict_start: 0,
-        attrs: &ROWS,
-    };
-
-    /// What a request may carry in it (`devlink_function_nl_policy`).
-    pub(super) fn policy(kernel: KernelVersion) -> &'static Policy {
-        if kernel >= KernelVersion::V6_12 {
-            &V6_12
-        } else {
-            &V6_1
-        }
-    }
-}
 
 /// Longest hardware address of any device (`MAX_ADDR_LEN`).
 const MAX_ADDR_LEN: usize = 32;
@@ -200,9 +157,11 @@ pub(super) fn set(
     nest: RawAttr<'_>,
     request: &mut Request<'_>,
 ) -> netlink::Result {
-    let parsed = request
-        .attrs()
-        .nested(nest, fn_attr::policy(request.kernel()), request.ext_ack());
+    let parsed = request.attrs().nested(
+        nest,
+        netlink::devlink::nests(request.kernel()).port_function,
+        request.ext_ack(),
+    );
     let parsed = parsed.map_err(|error| error.msg("Fail to parse port function attributes"))?;
     let attrs = parsed.attrs();
     let has = port.ops.provides();
