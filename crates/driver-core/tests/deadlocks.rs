@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use driver_core::{DriverCore, ManualClock, SeededRng, Work, Workqueue};
 use lockdep::{Banner, Report, ReportKind};
 
+/// A way to wait for an item.
+type Way = fn(&Workqueue, &Work);
+
 /// The reports that have come since the last call.
 fn news(seen: &mut usize) -> Vec<Arc<Report>> {
     let all = lockdep::reports();
@@ -69,9 +72,9 @@ fn waits_for_work_are_part_of_the_order_and_nothing_hangs() {
     let own: Arc<OnceLock<Work>> = Arc::default();
     let work = {
         let (wq, own) = (wq.clone(), Arc::clone(&own));
-        let ways: Mutex<Vec<fn(&Workqueue, &Work)>> = Mutex::new(vec![
-            |_, work| drop(work.flush()),
-            |_, work| drop(work.cancel_sync()),
+        let ways: Mutex<Vec<Way>> = Mutex::new(vec![
+            |_, work| assert!(!work.flush()),
+            |_, work| assert!(!work.cancel_sync()),
             |wq, _| wq.flush(),
         ]);
         Work::new("self_work", move |_held| {

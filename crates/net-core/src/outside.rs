@@ -64,6 +64,11 @@ impl NetCore {
             return;
         };
         rtnl.leave(&dev);
+        if to.is_dying() {
+            // It has gone on from there, or with it.
+            rtnl.return_to_init_net(&dev);
+            return;
+        }
         rtnl.arrive(&dev, to, new_name.to_owned(), new_ifindex);
     }
 

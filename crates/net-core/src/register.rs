@@ -73,7 +73,7 @@ impl RtnlGuard<'_> {
     /// (`register_netdevice`).
     ///
     /// # Errors
-    /// `EINVAL` for a bad name, `EEXIST` for one that is taken, `ENFILE` when the pattern has no number left; what the
+    /// `ENODEV` when the namespace is on its way out; `EINVAL` for a bad name, `EEXIST` for one that is taken, `ENFILE` when the pattern has no number left; what the
     /// driver's `init`, the backend or a notifier says. The device is then as if it had never been registered, except
     /// after a veto of `Register`, which leaves it unregistered for good.
     #[inline(never)]
@@ -82,6 +82,10 @@ impl RtnlGuard<'_> {
             return Err(Errno::BUSY);
         }
         let net = dev.net();
+        // Under `rtnl_mutex`, which the exit takes later: a device that gets past this line is seen by it.
+        if net.is_dying() {
+            return Err(Errno::NODEV);
+        }
         let pattern = dev.name();
         if !dev_valid_name(&pattern) {
             return Err(Errno::INVAL);
@@ -260,7 +264,7 @@ impl RtnlGuard<'_> {
     /// (`dev_change_net_namespace`).
     ///
     /// # Errors
-    /// `EINVAL` when it is not registered; `EEXIST` when its name is taken and there is no pattern; what the real device
+    /// `EINVAL` when it is not registered, `ENODEV` when the namespace is on its way out; `EEXIST` when its name is taken and there is no pattern; what the real device
     /// says. The device then stays where it is.
     #[inline(never)]
     pub fn dev_change_net_namespace(
@@ -274,6 +278,9 @@ impl RtnlGuard<'_> {
         }
         if dev.net() == *net {
             return Ok(());
+        }
+        if net.is_dying() {
+            return Err(Errno::NODEV);
         }
         let mut name = dev.name();
         if self.dev_get_by_name(net, &name).is_some() {
@@ -397,25 +404,29 @@ impl RtnlGuard<'_> {
         }
     }
 
-    /// The devices of a namespace that goes return to `init_net`, under another name if theirs is taken
-    /// (`default_device_exit_net`).
+    /// The devices of a namespace that goes return to `init_net` (`default_device_exit_net`).
     fn default_device_exit_net(&mut self, net: &Net) {
-        let init_net = Arc::clone(self.core().init_net());
         for dev in self.devices(net) {
-            let mut fallback = format!("dev{}", dev.ifindex());
-            if self.dev_get_by_name(&init_net, &fallback).is_some() {
-                "dev%d".clone_into(&mut fallback);
-            }
-            if let Err(errno) = self.dev_change_net_namespace(&dev, &init_net, Some(&fallback)) {
-                // The kernel stops the machine here. A device that cannot be had any more must not stay in a namespace
-                // that is gone.
-                self.core().klog().emerg(format_args!(
-                    "default_device_exit_net: failed to move {} to init_net: {}",
-                    dev.name(),
-                    -errno.raw_os_error()
-                ));
-                self.unregister_netdevice(&dev);
-            }
+            self.return_to_init_net(&dev);
+        }
+    }
+
+    /// Moves a device to `init_net`, under another name if its own is taken there.
+    pub(crate) fn return_to_init_net(&mut self, dev: &Arc<Netdev>) {
+        let init_net = Arc::clone(self.core().init_net());
+        let mut fallback = format!("dev{}", dev.ifindex());
+        if self.dev_get_by_name(&init_net, &fallback).is_some() {
+            "dev%d".clone_into(&mut fallback);
+        }
+        if let Err(errno) = self.dev_change_net_namespace(dev, &init_net, Some(&fallback)) {
+            // The kernel stops the machine here. A device that cannot be had any more must not stay in a namespace that
+            // is gone.
+            self.core().klog().emerg(format_args!(
+                "default_device_exit_net: failed to move {} to init_net: {}",
+                dev.name(),
+                -errno.raw_os_error()
+            ));
+            self.unregister_netdevice(dev);
         }
     }
 }

@@ -28,15 +28,15 @@ struct Recorder {
     refuse: Option<u64>,
 }
 
-impl Recorder {
-    fn new(name: &'static str, trace: &Trace) -> Arc<dyn PernetOperations> {
-        Arc::new(Recorder {
-            name,
-            trace: Arc::clone(trace),
-            refuse: None,
-        })
-    }
+fn recorder(name: &'static str, trace: &Trace) -> Arc<dyn PernetOperations> {
+    Arc::new(Recorder {
+        name,
+        trace: Arc::clone(trace),
+        refuse: None,
+    })
+}
 
+impl Recorder {
     fn note(&self, what: &str, net: u64) {
         let line = format!("{} {what} {net}", self.name);
         self.trace.lock().unwrap().push(line);
@@ -81,11 +81,11 @@ fn subsystems_are_told_in_order_and_leave_in_reverse() {
     let (core, namespaces) = machine();
     let trace = Trace::default();
     let mut held = Held::root();
-    core.register_pernet_subsys(&mut held, Recorder::new("first", &trace))
+    core.register_pernet_subsys(&mut held, recorder("first", &trace))
         .unwrap();
-    core.register_pernet_device(&mut held, Recorder::new("device", &trace))
+    core.register_pernet_device(&mut held, recorder("device", &trace))
         .unwrap();
-    core.register_pernet_subsys(&mut held, Recorder::new("second", &trace))
+    core.register_pernet_subsys(&mut held, recorder("second", &trace))
         .unwrap();
     assert_eq!(
         take(&trace),
@@ -162,7 +162,7 @@ fn namespaces_that_gather_go_together_the_last_one_first() {
     let (go_on, wait) = std::sync::mpsc::channel();
     core.register_pernet_subsys(&mut held, Arc::new(Slow(Mutex::new(Some(wait)))))
         .unwrap();
-    core.register_pernet_subsys(&mut held, Recorder::new("ops", &trace))
+    core.register_pernet_subsys(&mut held, recorder("ops", &trace))
         .unwrap();
     for name in ["n1", "n2", "n3"] {
         core.get_net(&mut held, namespaces.add(name)).unwrap();
@@ -197,7 +197,7 @@ fn a_refused_namespace_is_undone_and_unknown() {
     let (core, namespaces) = machine();
     let trace = Trace::default();
     let mut held = Held::root();
-    core.register_pernet_subsys(&mut held, Recorder::new("leaving", &trace))
+    core.register_pernet_subsys(&mut held, recorder("leaving", &trace))
         .unwrap();
     let refusing = Recorder {
         name: "refusing",
@@ -246,7 +246,7 @@ fn a_refused_registration_is_undone() {
             "leaving exit_batch of 1",
         ]
     );
-    let operations = Recorder::new("leaving", &trace);
+    let operations = recorder("leaving", &trace);
     core.register_pernet_subsys(&mut held, Arc::clone(&operations))
         .unwrap();
     core.unregister_pernet(&mut held, &operations).unwrap();
@@ -273,7 +273,7 @@ fn who_holds_later_locks_meets_a_namespace_without_pernet_ops_rwsem() {
     let (core, namespaces) = machine();
     let trace = Trace::default();
     let mut held = Held::root();
-    core.register_pernet_subsys(&mut held, Recorder::new("ops", &trace))
+    core.register_pernet_subsys(&mut held, recorder("ops", &trace))
         .unwrap();
     take(&trace);
     let reference = {
