@@ -32,13 +32,18 @@ lockdep::order::lock_order! {
 }
 
 /// The way down to a child device, for who holds a lock from which the table lets one descend.
-pub trait ChildDevices {
+pub trait ChildDevices<L> {
     /// From here, child devices may be locked. `pernet_ops_rwsem` stays out of reach.
-    fn child_devices(&mut self) -> Held<'_, DeviceTree>;
+    fn child_devices(&mut self) -> Held<'_, DeviceTree>
+    where
+        L: Descend<DeviceTree>;
 }
 
-impl<L: Descend<DeviceTree>> ChildDevices for Held<'_, L> {
-    fn child_devices(&mut self) -> Held<'_, DeviceTree> {
+impl<L> ChildDevices<L> for Held<'_, L> {
+    fn child_devices(&mut self) -> Held<'_, DeviceTree>
+    where
+        L: Descend<DeviceTree>,
+    {
         self.descend()
     }
 }

@@ -1,4 +1,26 @@
 //! A run-time lock-order validator with the rules and the report of the kernel's lockdep.
+//!
+//! Use [`Mutex`], [`RwLock`] and [`Condvar`] where `std`'s stood; the interface is the same. The first run in which one
+//! thread takes *A* then *B* and another, at whatever time, *B* then *A* gives a report, laid out as the kernel's, with the
+//! stacks of both; no deadlock has to happen. Locks are told apart by class: the line that constructs them, a name, or a
+//! key. Waits that are no locks take part as [`LockMap`].
+//!
+//! ```
+//! use lockdep::{Mutex, ReportKind};
+//! lockdep::set_handler(|_| ());
+//! let (a, b) = (Mutex::new(1), Mutex::new(2));
+//! {
+//!     let _a = a.lock().unwrap();
+//!     let _b = b.lock().unwrap();
+//! }
+//! {
+//!     let _b = b.lock().unwrap();
+//!     let _a = a.lock().unwrap(); // reported here, before the lock is waited for
+//! }
+//! assert_eq!(lockdep::reports()[0].kind(), ReportKind::Circular);
+//! ```
+//!
+//! For locks whose order is known beforehand, [`order`] makes the wrong one a compile error.
 
 mod chain;
 mod class;

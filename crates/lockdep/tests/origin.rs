@@ -63,6 +63,13 @@ fn unregister_netdevice_notifier(machine: &Machine) {
 }
 
 #[inline(never)]
+fn process_one_work(machine: &Machine) -> Result<(), WouldDeadlock> {
+    let _wq = machine.netns_wq.acquire();
+    let _work = machine.cleanup_work.acquire();
+    cleanup_net(machine)
+}
+
+#[inline(never)]
 fn cleanup_net(machine: &Machine) -> Result<(), WouldDeadlock> {
     let _pernet = machine.pernet_ops.read().unwrap();
     devlink_pernet_pre_exit(machine)
@@ -99,10 +106,8 @@ fn the_namespace_worker_is_told_before_it_waits() {
     assert!(reports().is_empty(), "the first reload teaches the order");
 
     let end = named("kworker/u16:1", move || {
-        let _wq = machine.netns_wq.acquire();
-        let _work = machine.cleanup_work.acquire();
         lockdep::set_task_context(Some("Workqueue: netns cleanup_net".into()));
-        cleanup_net(&machine)
+        process_one_work(&machine)
     });
     assert_eq!(end, Err(WouldDeadlock));
 
@@ -206,8 +211,8 @@ Chain exists of:
  *** DEADLOCK ***
 
 3 locks held by kworker/u16:1/TID:
- #0: ADDRESS ((wq_completion)netns){+.+.}-{0:0}, at: origin::the_namespace_worker_is_told_before_it_waits::{{closure}}+
- #1: ADDRESS (net_cleanup_work){+.+.}-{0:0}, at: origin::the_namespace_worker_is_told_before_it_waits::{{closure}}+
+ #0: ADDRESS ((wq_completion)netns){+.+.}-{0:0}, at: origin::process_one_work+
+ #1: ADDRESS (net_cleanup_work){+.+.}-{0:0}, at: origin::process_one_work+
  #2: ADDRESS (pernet_ops_rwsem){++++}-{3:3}, at: origin::cleanup_net+
 
 stack backtrace:";

@@ -33,9 +33,10 @@ pub(super) fn functions(address: usize) -> Vec<Function> {
             .map(|file| source_file(&file.to_string_lossy()))
             .unwrap_or_default();
         if let Some(name) = frame.name() {
+            let name = qualified(&format!("{name:#}"), &file);
             let inlined_at = Some((file, frame.lineno().unwrap_or(0)));
             functions.push(Function {
-                name: format!("{name:#}"),
+                name,
                 place,
                 inlined_at,
             });
@@ -52,6 +53,41 @@ pub(super) fn functions(address: usize) -> Vec<Function> {
         inlined_at: None,
     }));
     functions
+}
+
+/// The name of an inlined function, with the path of the module that its source file stands for: that is not always the
+/// whole path, but says where to look. Names that have a path already keep it.
+fn qualified(name: &str, file: &str) -> String {
+    if name.contains("::") && !name.contains('<') {
+        return name.to_owned();
+    }
+    let name = match name.find('<') {
+        Some(generics) if generics > 0 && !name.starts_with('{') => &name[..generics],
+        _ => name,
+    };
+    if file.is_empty() {
+        return name.to_owned();
+    }
+    let mut parts: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
+    match parts.get(1) {
+        Some(&"src") => drop(parts.remove(1)),
+        Some(&("tests" | "examples" | "benches")) => drop(parts.drain(..2)),
+        _ => {}
+    }
+    if parts.len() > 1 && ["lib", "main", "mod"].contains(&parts[parts.len() - 1]) {
+        parts.pop();
+    }
+    // The folder of a crate from a registry carries a version.
+    let version = parts[0]
+        .rfind('-')
+        .filter(|&at| parts[0][at + 1..].starts_with(|c: char| c.is_ascii_digit()));
+    let krate = version
+        .map_or(parts[0], |at| &parts[0][..at])
+        .replace('-', "_");
+    let modules = parts[1..]
+        .iter()
+        .fold(krate, |path, part| path + "::" + part);
+    format!("{modules}::{name}")
 }
 
 /// A source file by its crate: `net-core/src/net.rs`.
@@ -224,6 +260,29 @@ mod tests {
         );
         assert_eq!(source_file("app/src/main.rs"), "app/src/main.rs");
         assert_eq!(source_file("/tmp/main.rs"), "main.rs");
+    }
+
+    #[test]
+    fn an_inlined_function_has_the_path_of_its_source_file() {
+        assert_eq!(
+            qualified("lag_add", "mlx5/src/lag/mod.rs"),
+            "mlx5::lag::lag_add"
+        );
+        assert_eq!(
+            qualified("write<()>", "lockdep/src/sync/rwlock.rs"),
+            "lockdep::sync::rwlock::write"
+        );
+        assert_eq!(
+            qualified("{closure#3}", "net-core/src/lib.rs"),
+            "net_core::{closure#3}"
+        );
+        assert_eq!(qualified("main", "lockdep/tests/origin.rs"), "origin::main");
+        assert_eq!(
+            qualified("name", "rustix-1.1.6/src/thread/prctl.rs"),
+            "rustix::thread::prctl::name"
+        );
+        assert_eq!(qualified("a::b", "x/src/y.rs"), "a::b");
+        assert_eq!(qualified("f", ""), "f");
     }
 
     #[test]
