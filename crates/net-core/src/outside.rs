@@ -110,15 +110,11 @@ impl RtnlGuard<'_> {
                 );
             }
         }
-        if let Some(mac) = link.mac
-            && dev.mac() != mac
-        {
+        if let Some(mac) = link.mac.filter(|mac| *mac != dev.mac()) {
             dev.update(|state| state.mac = mac);
             let _ = self.call_netdevice_notifiers(NetdevEvent::ChangeAddr, dev);
         }
-        if let Some(mtu) = link.mtu
-            && dev.mtu() != mtu
-        {
+        if let Some(mtu) = link.mtu.filter(|mtu| *mtu != dev.mtu()) {
             dev.update(|state| state.mtu = mtu);
             let _ = self.call_netdevice_notifiers(NetdevEvent::ChangeMtu, dev);
         }

@@ -390,7 +390,10 @@ fn everything_at_once() {
 
     // A panic on a worker is caught and logged.
     let log = core.klog().text();
-    assert!(!log.contains("panicked") && !log.contains("failed"), "{log}");
+    assert!(
+        !log.contains("panicked") && !log.contains("failed"),
+        "{log}"
+    );
 
     let reports: Vec<_> = lockdep::reports()
         .iter()

@@ -391,13 +391,11 @@ impl Shared {
             },
         };
         let current = CURRENT.get();
-        if let Some(queue) = &queue
-            && queue.max_active == 1
-        {
+        if let Some(queue) = queue.filter(|queue| queue.max_active == 1) {
             drop(pool);
             // As the kernel: to flush an item is to wait for the whole of an ordered queue before it.
             queue.map.touch();
-            if current.is_some_and(|(current, ..)| current == address(queue)) {
+            if current.is_some_and(|(current, ..)| current == address(&queue)) {
                 return false;
             }
             pool = self.lock();
