@@ -57,14 +57,16 @@ impl NetCore {
         let netns_wq = Workqueue::alloc_ordered(drivers.workers(), "netns");
         let init_net = Net::new(init.id());
         init_net.set_set_up();
-        let core = Arc::new_cyclic(|me: &Weak<NetCore>| NetCore {
+        Ok(Arc::new_cyclic(|me: &Weak<NetCore>| NetCore {
             me: Weak::clone(me),
             source,
             backend,
             nets: lockdep::RwLock::named("net_rwsem", vec![Arc::clone(&init_net)]),
             init_net,
             init_handle: init,
-            pernet_ops_rwsem: order::RwLock::new(PernetList::default()),
+            pernet_ops_rwsem: order::RwLock::new(PernetList::starting_with(Arc::new(
+                DefaultDevice,
+            ))),
             setup_lock: lockdep::Mutex::named("setup_net", ()),
             cleanup_list: lockdep::Mutex::named("cleanup_list", Vec::new()),
             netns_wq,
@@ -74,9 +76,7 @@ impl NetCore {
             linkwatch_list: lockdep::Mutex::named("lweventlist_lock", VecDeque::new()),
             linkwatch_work: Work::on("linkwatch_work", Weak::clone(me), linkwatch_event),
             drivers,
-        });
-        core.register_pernet_device(&mut Held::root(), Arc::new(DefaultDevice))?;
-        Ok(core)
+        }))
     }
 
     /// The driver core below.

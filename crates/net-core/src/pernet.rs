@@ -47,13 +47,20 @@ pub trait PernetOperations: Send + Sync {
 
 /// The registered operations, in the order in which they are told that a namespace has come: first all subsystems, then
 /// all devices; when it goes, the reverse.
-#[derive(Default)]
 pub(crate) struct PernetList {
     subsystems: Vec<Arc<dyn PernetOperations>>,
     devices: Vec<Arc<dyn PernetOperations>>,
 }
 
 impl PernetList {
+    /// The core's own operations, which nothing needs to initialise.
+    pub(crate) fn starting_with(device: Arc<dyn PernetOperations>) -> Self {
+        PernetList {
+            subsystems: Vec::new(),
+            devices: vec![device],
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<dyn PernetOperations>> {
         self.subsystems.iter().chain(&self.devices)
     }
