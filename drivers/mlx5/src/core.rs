@@ -331,7 +331,7 @@ fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), E
     function_setup(dev);
     init_once(dev);
     params::register(dev, objects)?;
-    state.config = DriverInit::load(dev, objects);
+    state.config = DriverInit::load(objects);
     let result = load(dev, Some(&mut *objects), &mut held).and_then(|()| {
         state.up = true;
         ports::uplink_register(dev, objects, state.config)?;
@@ -356,7 +356,7 @@ fn init_one_unlocked(
     let config = {
         let mut devl = devlink.lock(held);
         params::register(dev, &mut devl)?;
-        let config = DriverInit::load(dev, &devl);
+        let config = DriverInit::load(&devl);
         if let Err(errno) = ports::uplink_register(dev, &mut devl, config) {
             params::unregister(dev, &mut devl);
             return Err(errno);
@@ -484,7 +484,7 @@ pub fn load_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         return Ok(());
     }
     function_setup(dev);
-    state.config = DriverInit::load(dev, objects);
+    state.config = DriverInit::load(objects);
     if let Err(errno) = load(dev, Some(&mut *objects), &mut held) {
         function_teardown(dev);
         return Err(errno);

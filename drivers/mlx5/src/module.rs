@@ -18,7 +18,7 @@ use crate::devcom::Devcom;
 use crate::locking::DriverLocking;
 use crate::netdev::EthDriver;
 use crate::profile::Profile;
-use crate::rdma::RdmaDriver;
+use crate::rdma::{RdmaDriver, is_rdma};
 
 /// How the driver is to behave on this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,22 +42,43 @@ pub struct Module {
 }
 
 impl Module {
-    /// Loads both modules: registers the drivers of the Ethernet parts, of the PCI functions and of the RDMA parts, in
-    /// this order, and with that takes the functions that are on the bus already. The RDMA driver is a module of its own
-    /// (`mlx5_ib`) that is loaded last, so it finds its parts waiting for it.
+    /// Loads `mlx5_core`: registers the drivers of the Ethernet parts and of the PCI functions, in this order, and with
+    /// that takes the functions that are on the bus already. `mlx5_ib` follows as soon as there is an RDMA part, as udev
+    /// loads it.
     ///
     /// # Errors
-    /// `EBUSY` when the modules are loaded already.
+    /// `EBUSY` when it is loaded already.
     pub fn load<H: Before<DeviceLock>>(
         self: &Arc<Self>,
         held: &mut Held<'_, H>,
     ) -> Result<(), Errno> {
-        let auxiliary = self.driver_core.auxiliary();
-        auxiliary.register_driver(held, Arc::new(EthDriver::new(Arc::clone(self))))?;
+        let eth = EthDriver::new(Arc::clone(self));
+        self.driver_core
+            .auxiliary()
+            .register_driver(held, Arc::new(eth))?;
+        let core = CoreDriver::new(Arc::clone(self));
         self.driver_core
             .pci()
-            .register_driver(held, Arc::new(CoreDriver::new(Arc::clone(self))))?;
-        auxiliary.register_driver(held, Arc::new(RdmaDriver::new(Arc::clone(self))))
+            .register_driver(held, Arc::new(core))?;
+        self.autoload_ib(held)
+    }
+
+    /// Loads `mlx5_ib`, if there is a part for it and it is not loaded: the driver finds its parts waiting for it.
+    fn autoload_ib<H: Before<DeviceLock>>(
+        self: &Arc<Self>,
+        held: &mut Held<'_, H>,
+    ) -> Result<(), Errno> {
+        let auxiliary = self.driver_core.auxiliary();
+        let mut parts = auxiliary.devices().into_iter();
+        if auxiliary.find_driver(RdmaDriver::NAME).is_some() || !parts.any(|part| is_rdma(&part)) {
+            return Ok(());
+        }
+        let driver = RdmaDriver::new(Arc::clone(self));
+        match auxiliary.register_driver(held, Arc::new(driver)) {
+            // Another part has appeared at the same time.
+            Err(Errno::BUSY) => Ok(()),
+            result => result,
+        }
     }
 
     /// Unloads both modules, in reverse; every function is given up.
@@ -66,7 +87,9 @@ impl Module {
     /// `ENODEV` when they are not loaded.
     pub fn unload<H: Before<DeviceLock>>(&self, held: &mut Held<'_, H>) -> Result<(), Errno> {
         let auxiliary = self.driver_core.auxiliary();
-        auxiliary.unregister_driver(held, RdmaDriver::NAME)?;
+        if auxiliary.find_driver(RdmaDriver::NAME).is_some() {
+            auxiliary.unregister_driver(held, RdmaDriver::NAME)?;
+        }
         self.driver_core
             .pci()
             .unregister_driver(held, CoreDriver::NAME)?;
@@ -99,7 +122,7 @@ impl Module {
     /// # Errors
     /// `EINVAL` when `address` leaves no room for all functions, `EEXIST` when one of the addresses is taken.
     pub fn plug<H: Before<DeviceLock>>(
-        &self,
+        self: &Arc<Self>,
         held: &mut Held<'_, H>,
         address: Address,
         profile: Profile,
@@ -123,10 +146,12 @@ impl Module {
         for address in &addresses {
             self.adapters().insert(*address, Arc::clone(&profile));
         }
-        addresses
+        let functions = addresses
             .into_iter()
             .map(|address| plug_function(&pci, held, address, &profile))
-            .collect()
+            .collect::<Result<_, _>>()?;
+        self.autoload_ib(held)?;
+        Ok(functions)
     }
 
     /// What the firmware of the function at `address` would say of itself.

@@ -56,13 +56,11 @@ pub struct DriverInit {
     pub enable_eth: bool,
     /// The RDMA part exists.
     pub enable_rdma: bool,
-    /// RoCE is enabled in the RDMA part.
-    pub enable_roce: bool,
 }
 
 impl DriverInit {
     /// Reads the values for an initialization. A parameter that is not registered counts as off.
-    pub(crate) fn load(dev: &CoreDev, objects: &Objects<'_>) -> Self {
+    pub(crate) fn load(objects: &Objects<'_>) -> Self {
         let enabled = |generic: Generic| {
             let value = objects.param_driverinit_value_get(generic.id());
             value.is_ok_and(|value| value.as_bool() == Some(true))
@@ -70,7 +68,6 @@ impl DriverInit {
         DriverInit {
             enable_eth: enabled(Generic::EnableEth),
             enable_rdma: enabled(Generic::EnableRdma),
-            enable_roce: dev.profile().roce && enabled(Generic::EnableRoce),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Driver for RdmaDriver {
     }
 
     fn matches(&self, device: &Device) -> bool {
-        auxiliary::match_id(&["mlx5_core.rdma"], device).is_some()
+        is_rdma(device)
     }
 
     fn probe(&self, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
@@ -59,6 +59,11 @@ impl Driver for RdmaDriver {
     fn remove(&self, device: &mut LockedDevice<'_>) {
         mlx5r_remove(device);
     }
+}
+
+/// Whether a device is an RDMA part.
+pub(crate) fn is_rdma(device: &Device) -> bool {
+    auxiliary::match_id(&["mlx5_core.rdma"], device).is_some()
 }
 
 /// An InfiniBand device (`struct mlx5_ib_dev`).
