@@ -270,7 +270,13 @@ fn policies(table: &Table) -> Result<String> {
     Ok(out)
 }
 
-fn half(permission: bool, policy: &str, strictness: Strictness, apart: bool) -> String {
+fn half(
+    permission: bool,
+    policy: &str,
+    strictness: Strictness,
+    published: &str,
+    apart: bool,
+) -> String {
     let permission = if permission { "Admin" } else { "Anyone" };
     let check = match strictness {
         Strictness::None => "None",
@@ -278,7 +284,7 @@ fn half(permission: bool, policy: &str, strictness: Strictness, apart: bool) -> 
         Strictness::Strict => "Some(Strictness::Strict)",
     };
     format!(
-        "Some(Half {{ permission: Permission::{permission}, policy: Some(&policy::{policy}), check: {check}, done_apart: {apart} }})"
+        "Some(Half {{ permission: Permission::{permission}, policy: Some(&policy::{policy}), check: {check}, published: Published::{published}, done_apart: {apart} }})"
     )
 }
 
@@ -291,14 +297,19 @@ fn split_half(cmd: &str, side: Option<&Half>, suffix: &str, kernel: Version) -> 
                 Some(_) => format!("{module}::{cmd}_{suffix}"),
                 None => format!("{module}::REJECT_ALL"),
             };
-            half(side.admin, &policy, side.check, false)
+            // What refuses everything refused nothing in 6.12: requests were not checked by it.
+            if side.attrs.is_none() && kernel < Version(7, 2) {
+                half(side.admin, &policy, Strictness::None, "InList", false)
+            } else {
+                half(side.admin, &policy, side.check, "Always", false)
+            }
         }
     }
 }
 
 fn ops(table: &Table) -> Result<String> {
     let mut out = format!(
-        "{MARK}//! What may be asked, for each kernel.\n\nuse super::{{cmd, policy}};\nuse crate::KernelVersion;\nuse crate::devlink::{{Needs, NestPolicies}};\nuse crate::genl::{{FamilySpec, Half, Op, Permission}};\nuse crate::policy::Strictness;\n\n"
+        "{MARK}//! What may be asked, for each kernel.\n\nuse super::{{cmd, policy}};\nuse crate::KernelVersion;\nuse crate::devlink::{{Needs, NestPolicies}};\nuse crate::genl::{{FamilySpec, Half, Op, Permission, Published}};\nuse crate::policy::Strictness;\n\n"
     );
     let family = &table.family;
     for kernel in KERNELS {
@@ -323,7 +334,12 @@ fn ops(table: &Table) -> Result<String> {
                 let side = |strictness: Option<Strictness>, apart: bool| match strictness {
                     Some(strictness) => {
                         let policy = format!("{}::SHARED", module(kernel));
-                        half(op.admin, &policy, strictness, apart)
+                        let told = if strictness == Strictness::None {
+                            "Never"
+                        } else {
+                            "Always"
+                        };
+                        half(op.admin, &policy, strictness, told, apart)
                     }
                     None => "None".to_owned(),
                 };

@@ -21,6 +21,8 @@ pub mod devlink;
 pub mod genl;
 pub mod message;
 pub mod policy;
+#[cfg(feature = "testutil")]
+pub mod testutil;
 pub mod wire;
 
 pub use attrs::{Attrs, Bitfield32, NestedAttrs};

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::caller::Caller;
 use super::core::{Genl, Registered};
 use super::dump::{Batch, DumpCursor, DumpState};
-use super::family::{Family, FamilySpec, Half, Op, Permission};
-use super::policy_dump::put_attr_policy;
+use super::family::{Family, FamilySpec, Half, Op, Permission, Published};
+use super::policy_dump::{has_description, put_attr_policy};
 use super::reply::Reply;
 use super::request::Request;
 use crate::KernelVersion;
@@ -74,10 +74,12 @@ static POLICY_POLICY: Policy = Policy {
 
 const fn half(policy: &'static Policy, check: Option<Strictness>) -> Option<Half> {
     let permission = Permission::Anyone;
+    let published = Published::Always;
     Some(Half {
         permission,
         policy: Some(policy),
         check,
+        published,
         done_apart: false,
     })
 }
@@ -114,6 +116,7 @@ static SPEC_OLD: FamilySpec = FamilySpec {
                 permission: Permission::Anyone,
                 policy: Some(&FAMILY_POLICY),
                 check: None,
+                published: Published::Never,
                 done_apart: true,
             }),
         },
@@ -247,10 +250,22 @@ fn op_flags(op: &Op) -> u32 {
 struct PolicyDump {
     family: u16,
     ops: Vec<Op>,
+    /// Whether the request names a command.
+    single: bool,
     policies: Vec<&'static Policy>,
 }
 
 impl PolicyDump {
+    /// The policy of a half, if this dump tells it.
+    fn published(&self, half: Option<Half>) -> Option<&'static Policy> {
+        let half = half?;
+        match half.published {
+            Published::Always => half.policy,
+            Published::InList if !self.single => half.policy,
+            Published::InList | Published::Never => None,
+        }
+    }
+
     /// `netlink_policy_dump_add_policy`: the policy, and those of its nests.
     fn add(&mut self, policy: &'static Policy) {
         if self.index(policy).is_some() {
@@ -294,6 +309,7 @@ impl Controller {
         let mut dump = PolicyDump {
             family: family.id,
             ops: Vec::new(),
+            single: attrs.has(OP),
             policies: Vec::new(),
         };
         match attrs.get(OP) {
@@ -306,12 +322,10 @@ impl Controller {
             None => dump.ops.extend(family.spec.ops),
         }
         for op in dump.ops.clone() {
-            for policy in [op.doit, op.dump]
-                .into_iter()
-                .flatten()
-                .filter_map(|half| half.policy)
-            {
-                dump.add(policy);
+            for half in [op.doit, op.dump] {
+                if let Some(policy) = dump.published(half) {
+                    dump.add(policy);
+                }
             }
         }
         if dump.policies.is_empty() {
@@ -332,16 +346,16 @@ fn dump_policy(cursor: &mut DumpCursor, batch: &mut Batch<'_>) -> Result<DumpSta
         return Err(Errno::INVAL.into());
     };
     while let Some(op) = dump.ops.get(cursor.instance as usize) {
-        if op_flags(op) & CAP_HASPOL != 0 {
+        if dump
+            .published(op.doit)
+            .or(dump.published(op.dump))
+            .is_some()
+        {
             batch.put(GETPOLICY, |writer| {
                 writer.put_u16(FAMILY_ID, dump.family)?;
                 writer.nest(OP_POLICY, |writer| {
                     writer.nest(Attr::new(u16::from(op.cmd), "OP").flagged(), |writer| {
-                        // A policy that nothing is checked by is not told.
-                        let index = |half: Option<Half>| {
-                            let half = half.filter(|half| half.check.is_some())?;
-                            dump.index(half.policy?)
-                        };
+                        let index = |half: Option<Half>| dump.index(dump.published(half)?);
                         if let Some(index) = index(op.doit) {
                             writer.put_u32(POLICY_DO, index)?;
                         }
@@ -359,6 +373,10 @@ fn dump_policy(cursor: &mut DumpCursor, batch: &mut Batch<'_>) -> Result<DumpSta
     while let Some(policy) = dump.policies.get(cursor.instance as usize - past) {
         let number = (cursor.instance as usize - past) as u16;
         while let Some((attr, attr_policy)) = policy.attrs.get(cursor.index as usize) {
+            if !has_description(attr_policy) {
+                cursor.index += 1;
+                continue;
+            }
             batch.put(GETPOLICY, |writer| {
                 writer.put_u16(FAMILY_ID, dump.family)?;
                 writer.nest(POLICY, |writer| {

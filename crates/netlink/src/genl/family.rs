@@ -21,6 +21,17 @@ pub enum Permission {
     Admin,
 }
 
+/// Where the controller tells a command's policy (`CTRL_CMD_GETPOLICY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Wherever it is asked for.
+    Always,
+    /// In the list of the whole family, but not when only this command is asked about.
+    InList,
+    /// Nowhere.
+    Never,
+}
+
 /// A command as a *do* or as a *dump*: `struct genl_split_ops`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Half {
@@ -30,6 +41,8 @@ pub struct Half {
     pub policy: Option<&'static Policy>,
     /// How the request is checked; `None`: not at all, attributes are not even looked at.
     pub check: Option<Strictness>,
+    /// Where the policy is told.
+    pub published: Published,
     /// For a dump: its end comes in a datagram of its own, even if the last object's has room.
     pub done_apart: bool,
 }

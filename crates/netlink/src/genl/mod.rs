@@ -21,7 +21,7 @@ mod socket;
 pub use caller::{Caller, NetId, NetnsRef};
 pub use core::{Genl, Unclaimed, Upstream};
 pub use dump::{Batch, DumpCursor, DumpState};
-pub use family::{Family, FamilySpec, Half, Op, Permission};
+pub use family::{Family, FamilySpec, Half, Op, Permission, Published};
 pub use multicast::FamilyHandle;
 pub use reply::{MultiReply, Reply};
 pub use request::Request;

@@ -34,6 +34,11 @@ fn type_number(kind: &PolicyKind) -> u32 {
     }
 }
 
+/// Whether there is anything to tell about an attribute.
+pub(crate) fn has_description(policy: &AttrPolicy) -> bool {
+    !matches!(policy.kind, PolicyKind::Unspec | PolicyKind::Reject)
+}
+
 /// Puts one attribute's policy as the nest `number`. `index` numbers the policies of nests; nests
 /// that it gives no number are only called nests. An attribute without policy has nothing to put.
 pub(crate) fn put_attr_policy(
@@ -42,7 +47,7 @@ pub(crate) fn put_attr_policy(
     policy: &AttrPolicy,
     index: impl Fn(&'static Policy) -> Option<u32>,
 ) -> Result {
-    if matches!(policy.kind, PolicyKind::Unspec | PolicyKind::Reject) {
+    if !has_description(policy) {
         return Ok(());
     }
     writer.nest(Attr::new(number, "POLICY").flagged(), |writer| {
