@@ -1,4 +1,4 @@
-//! The attributes of a request, found and checked by a [`Policy`](crate::policy::Policy).
+//! The attributes of a request, found and checked by a [`Policy`].
 
 use rustix::io::Errno;
 

@@ -1,6 +1,6 @@
 //! What a request may carry, and how it is checked.
 //!
-//! [`Policy::parse`] does what `lib/nlattr.c: __nla_validate_parse` does, with the same errors and
+//! `Policy::parse` does what `lib/nlattr.c: __nla_validate_parse` does, with the same errors and
 //! texts in the same order: *liberal* checks, for commands older than the stricter rules, ignore
 //! what they do not know; *strict* ones refuse it.
 
