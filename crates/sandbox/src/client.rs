@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lockdep::Mutex;
@@ -35,6 +35,9 @@ pub struct ClientSocket {
     /// The real socket behind this one; gone when the client has closed, because it pins the namespace.
     relay: Mutex<Option<Arc<OwnedFd>>>,
     pump: Arc<Pump>,
+    /// An answer was lost for want of room, and there has been none since: the next ones do not wait
+    /// (`NETLINK_S_CONGESTED`).
+    congested: AtomicBool,
 }
 
 impl ClientSocket {
@@ -75,13 +78,21 @@ impl ClientSocket {
         loop {
             match self.try_send(datagram) {
                 Err(Errno::AGAIN) => {}
-                result => return result,
+                result => {
+                    self.congested.store(false, Ordering::Relaxed);
+                    return result;
+                }
             }
-            if waited && self.client_keeps_sending()? {
-                self.overrun();
-                return Err(Errno::NOBUFS);
+            let impatient = waited || self.congested.load(Ordering::Relaxed);
+            match self.wait_for_room(impatient)? {
+                Some(PollFlags::IN) => {
+                    self.congested.store(true, Ordering::Relaxed);
+                    self.overrun();
+                    return Err(Errno::NOBUFS);
+                }
+                Some(_) => {}
+                None => waited = true,
             }
-            waited = self.wait_for_room()? == 0;
         }
     }
 
@@ -121,31 +132,36 @@ impl ClientSocket {
         }
     }
 
-    fn wait_for_room(&self) -> Result<usize> {
+    /// Waits for room and, if `impatient`, also for the client to send instead of reading; `None` when neither came in
+    /// time.
+    fn wait_for_room(&self, impatient: bool) -> Result<Option<PollFlags>> {
         let timeout = Timespec {
             tv_sec: PATIENCE.as_secs() as i64,
             tv_nsec: 0,
         };
-        match poll(
-            &mut [PollFd::new(&self.end, PollFlags::OUT)],
-            Some(&timeout),
-        ) {
-            Err(Errno::INTR) => Ok(1),
-            result => result,
+        let wanted = match impatient {
+            true => PollFlags::OUT | PollFlags::IN,
+            false => PollFlags::OUT,
+        };
+        let mut wait = [PollFd::new(&self.end, wanted)];
+        match poll(&mut wait, Some(&timeout)) {
+            Ok(0) => Ok(None),
+            Ok(_)
+                if wait[0]
+                    .revents()
+                    .intersects(PollFlags::OUT | PollFlags::HUP) =>
+            {
+                Ok(Some(PollFlags::OUT))
+            }
+            Ok(_) => Ok(Some(PollFlags::IN)),
+            Err(Errno::INTR) => Ok(Some(PollFlags::OUT)),
+            Err(errno) => Err(errno),
         }
     }
 
     /// The largest buffer, in bytes, that the client has received with; 0: unknown.
     pub fn longest_receive(&self) -> usize {
         self.slot.longest_receive.load(Ordering::Relaxed) as usize
-    }
-
-    fn client_keeps_sending(&self) -> Result<bool> {
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        Ok(poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&now))? > 0)
     }
 
     /// Sends `datagram` to the real kernel in the client's namespace, with the rights of its sender: what both the
@@ -237,6 +253,7 @@ pub(crate) fn start(
         end,
         relay: Mutex::named("sandbox_relay", relay.map(Arc::new)),
         pump: Arc::clone(pump),
+        congested: AtomicBool::new(false),
     });
     pump.add(&socket);
     let service = Arc::clone(service);

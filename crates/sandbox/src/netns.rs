@@ -367,6 +367,8 @@ fn live(
 ) -> Result<()> {
     sys::unshare(libc::CLONE_NEWNET)?;
     let notifications = sys::netlink_socket(libc::NETLINK_ROUTE)?;
+    // Unbound it would have port id 0, and the kernel leaves out whom a notification is from, which is 0, too.
+    sys::netlink_bind(notifications.as_fd(), 0, 0)?;
     let join = |group: u32| {
         const NETLINK_ADD_MEMBERSHIP: i32 = 1;
         sys::set_option(
