@@ -1,7 +1,7 @@
 //! A function's life: probe, set up, load, unload (`main.c`).
 //!
 //! Three nested states. *Probed*: the devlink instance exists, software objects and parameters are there
-//! ([`init_one`], [`uninit_one`]). *Set up*: the firmware has been started for this function. *Loaded*: the function takes
+//! (`init_one`, `uninit_one`). *Set up*: the firmware has been started for this function. *Loaded*: the function takes
 //! part in its adapter and has its parts on the auxiliary bus. A reload leaves the first state alone and goes through
 //! the other two ([`unload_one`], [`load_one`]). `&dev->intf_state_mutex` is held for each such change.
 //!

@@ -1,7 +1,7 @@
 //! The Ethernet part: the function's network device (`en_main.c`).
 //!
 //! The device belongs to the uplink port and is in the namespace of the function's devlink instance. Other parts of the
-//! driver follow it through [`Uplink`], which tells them when it comes and when it goes.
+//! driver follow it through `Uplink`, which tells them when it comes and when it goes.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The function's devlink parameters.
 //!
-//! *driverinit* parameters are read when the function initializes ([`DriverInit::load`]); what they say is in effect until
-//! the next reload. *runtime* and *permanent* ones live in [`Settings`]; a permanent value would be in the adapter's
+//! *driverinit* parameters are read when the function initializes (`DriverInit::load`); what they say is in effect until
+//! the next reload. *runtime* and *permanent* ones live in `Settings`; a permanent value would be in the adapter's
 //! non-volatile memory, and takes effect after a firmware reset. In the kernel the runtime parameters are registered by
 //! the code whose behaviour they configure; one of them, `flow_steering_mode`, therefore comes and goes with each reload
 //! since 6.3, when registered instances learnt to live with that.
