@@ -4,6 +4,8 @@
 //! would write, for continuous integration. Run by `./x generate`.
 
 mod emit;
+#[cfg(test)]
+mod spec;
 mod table;
 
 use std::fs;
