@@ -42,7 +42,6 @@ pub struct Devlink {
     index: u32,
     dev: Arc<Device>,
     driver_name: String,
-    ops: Arc<dyn Ops>,
     /// The namespace; written under the instance lock, read by anyone. Not a pin: the namespace may be gone.
     net: lockdep::RwLock<Arc<Net>>,
     registered: AtomicBool,
@@ -50,14 +49,33 @@ pub struct Devlink {
 }
 
 /// What the instance lock protects.
-#[derive(Default)]
 pub(crate) struct State {
+    /// The driver's operations, which are the driver's state: given back when the driver frees the instance.
+    ops: Arc<dyn Ops>,
     pub(crate) ports: BTreeMap<u32, Arc<Port>>,
     pub(crate) params: BTreeMap<u32, ParamItem>,
     pub(crate) reload_failed: bool,
     pub(crate) stats: ReloadStats,
     pub(crate) remote_stats: ReloadStats,
 }
+
+impl State {
+    fn new(ops: Arc<dyn Ops>) -> Self {
+        Self {
+            ops,
+            ports: BTreeMap::new(),
+            params: BTreeMap::new(),
+            reload_failed: false,
+            stats: ReloadStats::default(),
+            remote_stats: ReloadStats::default(),
+        }
+    }
+}
+
+/// The operations of an instance that its driver has freed.
+struct Freed;
+
+impl Ops for Freed {}
 
 impl Devlink {
     pub(crate) fn new(
@@ -76,10 +94,9 @@ impl Devlink {
             index,
             dev,
             driver_name,
-            ops,
             net: lockdep::RwLock::named("&devlink->_net", net),
             registered: AtomicBool::new(false),
-            lock: OrderedMutex::with_class(class, State::default()),
+            lock: OrderedMutex::with_class(class, State::new(ops)),
         }
     }
 
@@ -106,11 +123,6 @@ impl Devlink {
     /// Name of the driver that made the instance.
     pub fn driver_name(&self) -> &str {
         &self.driver_name
-    }
-
-    /// The driver's operations.
-    pub fn ops(&self) -> &Arc<dyn Ops> {
-        &self.ops
     }
 
     /// The kernel that the machine shows.
@@ -196,14 +208,17 @@ impl Devlink {
             "devlink_free",
             "the instance is registered",
         );
-        let devl = self.lock(held);
+        let mut devl = self.lock(held);
         self.warn_on(
             !devl.state.ports.is_empty(),
             "devlink_free",
             "ports are left",
         );
-        // The kernel does not look at parameters, it drops them; a driver's closures must not outlive the instance here.
+        // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
+        // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.
+        let freed = std::mem::replace(&mut *devl.state, State::new(Arc::new(Freed)));
         drop(devl);
+        drop(freed);
         self.subsystem.forget(self.index);
     }
 
@@ -281,6 +296,11 @@ impl<'t> Objects<'t> {
     /// The instance that is locked.
     pub fn devlink(&self) -> &'t Arc<Devlink> {
         self.devlink
+    }
+
+    /// The driver's operations.
+    pub fn ops(&self) -> Arc<dyn Ops> {
+        Arc::clone(&self.state.ops)
     }
 
     /// Whether the instance is open to users; cannot change while it is locked.

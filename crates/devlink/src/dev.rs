@@ -6,7 +6,6 @@ use netlink::genl::{Batch, Reply, Request};
 use netlink::{Attr, ExtAck, Writer, attr, cmd, wire::kind};
 use rustix::io::Errno;
 use std::fmt;
-use std::sync::Arc;
 
 use crate::core::{Devl, Devlink, Objects};
 use crate::reload::{ReloadAction, ReloadLimit, ReloadStats, combination_is_invalid};
@@ -28,8 +27,8 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>) -> netlink::Result {
     w.put_u8(attr::RELOAD_FAILED, u8::from(objects.is_reload_failed()))?;
     w.nest(attr::DEV_STATS, |w| {
         let (actions, limits) = (
-            objects.devlink().ops().reload_actions(),
-            objects.devlink().ops().reload_limits(),
+            objects.ops().reload_actions(),
+            objects.ops().reload_limits(),
         );
         w.nest(attr::RELOAD_STATS, |w| {
             put_stats(w, &objects.state.stats, |action, limit| {
@@ -157,7 +156,7 @@ impl fmt::Debug for InfoReq<'_, '_> {
 fn info_fill(w: &mut Writer<'_>, devl: &mut Devl<'_>, extack: &mut ExtAck) -> netlink::Result {
     let devlink = devl.devlink();
     devlink.put_handle(w)?;
-    Arc::clone(devlink.ops()).info_get(devl, &mut InfoReq { w }, extack)?;
+    devl.ops().info_get(devl, &mut InfoReq { w }, extack)?;
     match devlink.driver_name() {
         "" => Ok(()),
         name => w.put_str(attr::INFO_DRIVER_NAME, name),
@@ -186,7 +185,7 @@ pub(crate) fn info_get_dump_one(
 /// `net/devlink/dev.c: devlink_nl_eswitch_fill`
 pub(crate) fn eswitch_get_doit(devl: &mut Devl<'_>, reply: &mut Reply<'_>) -> netlink::Result {
     let devlink = devl.devlink();
-    let ops = Arc::clone(devlink.ops());
+    let ops = devl.ops();
     let mode = ops.eswitch_mode_get(devl)?;
     let inline_mode = ops.eswitch_inline_mode_get(devl)?;
     let encap_mode = ops.eswitch_encap_mode_get(devl)?;
@@ -200,7 +199,7 @@ pub(crate) fn eswitch_get_doit(devl: &mut Devl<'_>, reply: &mut Reply<'_>) -> ne
 
 /// `net/devlink/dev.c: devlink_nl_eswitch_set_doit`. Each setting is done as it comes; a failure leaves those before it done.
 pub(crate) fn eswitch_set_doit(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlink::Result {
-    let ops = Arc::clone(devl.devlink().ops());
+    let ops = devl.ops();
     if let Some(mode) = request.attrs().get_u16(attr::ESWITCH_MODE) {
         // The kernel refuses this while rate nodes exist, when there are rate objects.
         ops.eswitch_mode_set(devl, mode, request.ext_ack())?;

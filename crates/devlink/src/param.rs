@@ -525,7 +525,7 @@ impl Objects<'_> {
     ///
     /// `EINVAL` for an unknown parameter, `EOPNOTSUPP` if it has no driverinit value or the device cannot be reloaded.
     pub fn param_driverinit_value_get(&self, id: u32) -> Result<ParamValue, Errno> {
-        let reloads = self.devlink().ops().reload_actions() != ReloadActions::NONE;
+        let reloads = self.ops().reload_actions() != ReloadActions::NONE;
         if self.devlink().warn_on(
             !reloads,
             "devl_param_driverinit_value_get",

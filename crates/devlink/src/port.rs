@@ -301,7 +301,7 @@ pub(crate) fn new_doit(
     request: &mut Request<'_>,
     reply: &mut Reply<'_>,
 ) -> netlink::Result {
-    let ops = Arc::clone(devl.devlink().ops());
+    let ops = devl.ops();
     if !ops.can_create_ports() {
         return Err(Errno::OPNOTSUPP.into());
     }

@@ -177,7 +177,7 @@ pub(crate) fn devlink_reload(
     extack: &mut ExtAck,
 ) -> Result<ReloadActions, Errno> {
     let devlink = devl.devlink();
-    let ops = Arc::clone(devlink.ops());
+    let ops = devl.ops();
     let remote_stats = devl.state.remote_stats;
 
     ops.reload_down(
@@ -258,7 +258,7 @@ pub(crate) fn reload_doit(
 ) -> netlink::Result {
     // The sizes of resources are validated first, when there are resources: "resources size validation failed".
     let attrs = request.attrs();
-    let ops = Arc::clone(devl.devlink().ops());
+    let ops = devl.ops();
     let refuse = |errno, text| Err(Error::with_msg(errno, text));
 
     let action = attrs

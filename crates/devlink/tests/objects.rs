@@ -372,6 +372,37 @@ fn a_socket_hears_what_its_filter_lets_pass() {
 }
 
 #[test]
+fn what_was_there_before_is_told_when_the_instance_is_registered() {
+    let machine = newest();
+    let device = driver_core::Device::new(&machine.bus, "late", None, ());
+    let net = Arc::clone(machine.net_core.init_net());
+    let devlink = machine
+        .subsystem
+        .alloc(Arc::new(Maker), net, device)
+        .unwrap();
+    let listener = machine.client().listen();
+    let param = Param::driver(0, "one", ParamType::U8, Cmodes::RUNTIME)
+        .with(|_, _, _| Ok(ParamValue::U8(1)), |_, _, _, _| Ok(()));
+    let mut held = Held::root();
+    let mut devl = devlink.lock(&mut held);
+    devl.params_register(std::slice::from_ref(&param)).unwrap();
+    let port = devl.port_register(3, None, Arc::new(NoPortOps)).unwrap();
+    assert_eq!(listener.notifications(), []);
+
+    let commands = || -> Vec<u8> { listener.notifications().iter().map(Message::cmd).collect() };
+    devl.register();
+    assert_eq!(commands(), [cmd::NEW, cmd::PORT_NEW, cmd::PARAM_NEW]);
+    devl.unregister();
+    assert_eq!(commands(), [cmd::PARAM_DEL, cmd::PORT_DEL, cmd::DEL]);
+    devl.port_unregister(&port);
+    devl.params_unregister(&[param]);
+    drop(devl);
+    devlink.free(&mut held);
+    assert_eq!(commands(), []);
+    machine.assert_clean();
+}
+
+#[test]
 fn a_port_follows_its_network_device() {
     let machine = newest();
     let toy = machine.new_device(10, 1);
