@@ -1,6 +1,7 @@
 //! The device: probe, remove, and what a reload takes down and brings up (`dev.c`).
 
 use std::fmt;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use devlink::{Devl, Devlink};
@@ -21,6 +22,8 @@ pub struct NsimDev {
     /// The ports of the simulated switch are recognized by it.
     switch_id: [u8; 32],
     debugfs: Debugfs,
+    /// `enum devlink_eswitch_mode`; written with the instance locked.
+    esw_mode: AtomicU16,
     port_list: lockdep::Mutex<Vec<NsimDevPort>>,
 }
 
@@ -45,6 +48,14 @@ impl NsimDev {
     /// The values behind its debugfs files.
     pub fn debugfs(&self) -> &Debugfs {
         &self.debugfs
+    }
+
+    pub(crate) fn esw_mode(&self) -> u16 {
+        self.esw_mode.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_esw_mode(&self, mode: u16) {
+        self.esw_mode.store(mode, Ordering::Relaxed);
     }
 
     /// Identity of the switch that its ports are on.
@@ -84,6 +95,7 @@ pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> R
         devlink: OnceLock::new(),
         switch_id,
         debugfs: Debugfs::new(),
+        esw_mode: AtomicU16::new(0),
         port_list: lockdep::Mutex::named("nsim_dev->port_list", Vec::new()),
     });
     let net = Arc::clone(&dev.bus_dev().initial_net);

@@ -6,6 +6,9 @@ use rustix::io::Errno;
 
 use crate::dev::{self, NsimDev};
 
+/// `DEVLINK_ESWITCH_MODE_SWITCHDEV`; legacy mode is 0.
+const ESWITCH_MODE_SWITCHDEV: u16 = 1;
+
 /// The version of the simulated management firmware.
 const FW_MGMT_VERSION: &str = "10.20.30";
 
@@ -54,5 +57,24 @@ impl Ops for NsimDev {
     ) -> Result<(), Errno> {
         info.version_stored("fw.mgmt", FW_MGMT_VERSION)?;
         info.version_running("fw.mgmt", FW_MGMT_VERSION)
+    }
+
+    fn eswitch_mode_get(&self, _devl: &mut Devl<'_>) -> Result<Option<u16>, Errno> {
+        Ok(Some(self.esw_mode()))
+    }
+
+    /// `dev.c: nsim_devlink_eswitch_mode_set`. The mode decides about the ports of virtual functions, of which there are
+    /// none.
+    fn eswitch_mode_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        mode: u16,
+        _extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        if mode > ESWITCH_MODE_SWITCHDEV {
+            return Err(Errno::INVAL);
+        }
+        self.set_esw_mode(mode);
+        Ok(())
     }
 }

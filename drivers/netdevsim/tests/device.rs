@@ -9,7 +9,7 @@ use driver_testkit::{Client, Machine, Refusal};
 use lockdep::order::Held;
 use net_core::NetId;
 use netdevsim::{Config, Netdevsim, NsimDev};
-use netlink::KernelVersion;
+use netlink::{KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
 const DEVICE: &str = "netdevsim/netdevsim10";
@@ -229,6 +229,31 @@ fn a_device_can_be_told_to_refuse_a_reload_and_to_fail_it() {
         assert_eq!(client.port_show().len(), 4);
         assert_eq!(client.reload_stats(DEVICE), ["driver_reinit unspecified 1"]);
     }
+}
+
+#[test]
+fn the_eswitch_has_two_modes() {
+    let host = host(KernelVersion::DEFAULT, 1);
+    let client = host.client();
+    let set = |mode| {
+        let set = client.request(cmd::ESWITCH_SET, DEVICE, |w| {
+            w.put_u16(attr::ESWITCH_MODE, mode).unwrap();
+        });
+        set.map(|_| ())
+    };
+    let mode = || {
+        let shown = client.request(cmd::ESWITCH_GET, DEVICE, |_| ()).unwrap();
+        let number = attr::ESWITCH_MODE.number();
+        let mode = shown[0].attrs().find(|found| found.number() == number);
+        mode.unwrap().u16().unwrap()
+    };
+    assert_eq!(mode(), 0);
+    set(1).unwrap();
+    client.reload(DEVICE, None).unwrap();
+    assert_eq!(mode(), 1, "a reload leaves it alone");
+    assert_eq!(set(2), refused(Errno::INVAL, ""));
+    set(0).unwrap();
+    assert_eq!(mode(), 0);
 }
 
 #[test]
