@@ -89,9 +89,20 @@ impl Credentials {
     }
 
     fn read(path: &str) -> Result<Self> {
-        let text =
-            fs::read(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        Self::parse(&String::from_utf8_lossy(&text)).ok_or(Errno::PROTO)
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?;
+        // One read gets all of it, unless the process is in very many groups.
+        let mut text = vec![0; 4096];
+        let mut length = 0;
+        loop {
+            let read = rustix::io::read(&file, &mut text[length..])?;
+            length += read;
+            if read == 0 || length < text.len() {
+                break;
+            }
+            text.resize(2 * length, 0);
+        }
+        Self::parse(&String::from_utf8_lossy(&text[..length])).ok_or(Errno::PROTO)
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -56,8 +56,7 @@ impl Folder {
         if !private {
             return Err(Error::ControlFolder { path: ours, uid });
         }
-        // Left by a machine that was killed and had our number.
-        let _ = fs::remove_file(path.join("ctl"));
+        sweep(&ours);
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(Error::ControlFolder { path, uid })
@@ -69,6 +68,19 @@ impl Folder {
     /// Where the control socket is.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("ctl")
+    }
+}
+
+/// Removes what machines that were killed have left.
+fn sweep(ours: &Path) {
+    for entry in fs::read_dir(ours).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let lives = Path::new("/proc").join(entry.file_name()).exists();
+        let ourselves = path.ends_with(std::process::id().to_string());
+        if !lives || ourselves {
+            let _ = fs::remove_file(path.join("ctl"));
+            let _ = fs::remove_dir(path);
+        }
     }
 }
 

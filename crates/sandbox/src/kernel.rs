@@ -37,8 +37,10 @@ impl KernelSide {
             .map_err(Error::system("open a netlink socket"))?;
         let init_net_cookie = sys::netns_cookie(socket.as_fd())
             .map_err(Error::system("identify the network namespace"))?;
+        let wire = Wire::new()?;
+        wire.know_first(init_net_cookie, init_net.as_fd());
         Ok(Self {
-            wire: Wire::start()?,
+            wire,
             control: Arc::new(ctl::Server::new()),
             init_net,
             init_net_cookie,
@@ -80,7 +82,6 @@ pub(crate) fn serve(
     service: Arc<dyn Service>,
 ) -> Result<(), Error> {
     let pump = Pump::start()?;
-    side.wire.know(side.init_net_cookie, side.init_net.as_fd());
     sys::send(control.as_fd(), b"ready", 0).map_err(Error::system("tell the supervisor"))?;
     loop {
         match Announcement::receive(control.as_fd()) {

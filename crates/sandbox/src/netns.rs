@@ -85,6 +85,8 @@ type Job = Box<dyn FnOnce(&mut Inner) + Send>;
 /// See the module's text.
 pub struct Wire {
     jobs: Mutex<Sender<Job>>,
+    /// What the thread needs, until it is started with the first job: many a machine never needs it.
+    thread: Mutex<Option<Thread>>,
     bell: Arc<OwnedFd>,
     events: Mutex<Option<Receiver<Event>>>,
     known: Arc<Mutex<HashMap<u64, ()>>>,
@@ -101,34 +103,43 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// Starts the thread. It makes its namespace in the background; jobs wait for it.
-    pub(crate) fn start() -> std::result::Result<Arc<Self>, Error> {
+    /// The wire, whose thread starts with the first job. It makes its namespace in the background; jobs wait for it.
+    pub(crate) fn new() -> std::result::Result<Arc<Self>, Error> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(Error::system("make an eventfd"))?;
+        let bell = Arc::new(bell);
         let (jobs, queue) = mpsc::channel();
         let (events, heard) = mpsc::channel();
         let known = Arc::new(Mutex::named("sandbox_known_netns", HashMap::new()));
-        let wire = Arc::new(Self {
-            jobs: Mutex::named("sandbox_wire_jobs", jobs),
-            bell: Arc::new(bell),
-            events: Mutex::named("sandbox_wire_events", Some(heard)),
+        let watch_links = Arc::new(AtomicBool::new(false));
+        let thread = Thread {
+            jobs: queue,
+            bell: Arc::clone(&bell),
+            events,
             known: Arc::clone(&known),
-            watch_links: Arc::new(AtomicBool::new(false)),
-        });
-        let bell = Arc::clone(&wire.bell);
-        let watch_links = Arc::clone(&wire.watch_links);
-        std::thread::Builder::new()
-            .name("wire".into())
-            .spawn(move || {
-                if let Err(errno) = live(&queue, &bell, events, known, &watch_links) {
-                    eprintln!("userlink: network namespaces cannot be watched: {errno}");
-                }
-            })
-            .map_err(|_| Error::System {
-                step: "start a thread",
-                errno: Errno::AGAIN,
-            })?;
-        Ok(wire)
+            watch_links: Arc::clone(&watch_links),
+        };
+        Ok(Arc::new(Self {
+            jobs: Mutex::named("sandbox_wire_jobs", jobs),
+            thread: Mutex::named("sandbox_wire_thread", Some(thread)),
+            bell,
+            events: Mutex::named("sandbox_wire_events", Some(heard)),
+            known,
+            watch_links,
+        }))
+    }
+
+    fn ensure_started(&self) {
+        let Some(thread) = lock(&self.thread).take() else {
+            return;
+        };
+        let live = move || {
+            if let Err(errno) = thread.live() {
+                eprintln!("userlink: network namespaces cannot be watched: {errno}");
+            }
+        };
+        // Without a thread every job fails, as it does when the thread ends.
+        let _ = std::thread::Builder::new().name("wire".into()).spawn(live);
     }
 
     /// What happens to known namespaces and the links in them. The first caller gets the receiver; link events are sent
@@ -150,6 +161,7 @@ impl Wire {
     pub(crate) fn post(&self, job: impl FnOnce(&mut Inner) + Send + 'static) {
         // The thread ends only with the process, or at once when it could not start; then nothing can be watched.
         let _ = lock(&self.jobs).send(Box::new(job));
+        self.ensure_started();
         self.ring();
     }
 
@@ -183,16 +195,22 @@ impl Wire {
         }
     }
 
+    /// Like [`know`](Self::know), for the namespace the machine starts in. It outlives the machine, so nothing is to be
+    /// watched there until the machine makes devices or meets other namespaces.
+    pub(crate) fn know_first(&self, cookie: u64, namespace: BorrowedFd<'_>) {
+        if self.is_new(cookie)
+            && let Ok(namespace) = namespace.try_clone_to_owned()
+        {
+            let _ = lock(&self.jobs).send(register(cookie, namespace));
+        }
+    }
+
     fn is_new(&self, cookie: u64) -> bool {
         lock(&self.known).insert(cookie, ()).is_none()
     }
 
     fn register(&self, cookie: u64, namespace: OwnedFd) {
-        self.post(move |inner| {
-            if let Err(errno) = inner.register(cookie, namespace.as_fd()) {
-                eprintln!("userlink: a network namespace cannot be watched: {errno}");
-            }
-        });
+        self.post(register(cookie, namespace));
     }
 
     /// The id, in the namespace `home`, of the namespace `cookie`, as `NETNS_ID` attributes show it; `None` if it has
@@ -227,6 +245,15 @@ impl Wire {
             inner.cookies.get(&id).copied().ok_or(Errno::INVAL)
         })
     }
+}
+
+/// The job that gives a namespace its id.
+fn register(cookie: u64, namespace: OwnedFd) -> Job {
+    Box::new(move |inner| {
+        if let Err(errno) = inner.register(cookie, namespace.as_fd()) {
+            eprintln!("userlink: a network namespace cannot be watched: {errno}");
+        }
+    })
 }
 
 impl Inner {
@@ -357,82 +384,96 @@ impl Inner {
     }
 }
 
-/// The wire's thread.
-fn live(
-    jobs: &Receiver<Job>,
-    bell: &OwnedFd,
+/// What the wire's thread works with.
+struct Thread {
+    jobs: Receiver<Job>,
+    bell: Arc<OwnedFd>,
     events: Sender<Event>,
     known: Arc<Mutex<HashMap<u64, ()>>>,
-    watch_links: &AtomicBool,
-) -> Result<()> {
-    sys::unshare(libc::CLONE_NEWNET)?;
-    let notifications = sys::netlink_socket(libc::NETLINK_ROUTE)?;
-    // Unbound it would have port id 0, and the kernel leaves out whom a notification is from, which is 0, too.
-    sys::netlink_bind(notifications.as_fd(), 0, 0)?;
-    let join = |group: u32| {
-        const NETLINK_ADD_MEMBERSHIP: i32 = 1;
-        sys::set_option(
-            notifications.as_fd(),
-            sys::SOL_NETLINK,
-            NETLINK_ADD_MEMBERSHIP,
-            &group.to_ne_bytes(),
-        )
-    };
-    join(rtnl::RTNLGRP_NSID)?;
-    // A burst of deletions must not overflow; refused where root is not the real one, and then the default serves.
-    let _ = sys::set_option(
-        notifications.as_fd(),
-        libc::SOL_SOCKET,
-        libc::SO_RCVBUFFORCE,
-        &(4_i32 << 20).to_ne_bytes(),
-    );
-    let mut inner = Inner {
-        route: Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?),
-        home: open_home()?,
-        ids: HashMap::new(),
-        cookies: HashMap::new(),
-        next_id: 1,
-        events,
-        known,
-    };
-    let mut listening_to_all = false;
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let mut waits = [
-            PollFd::new(bell, PollFlags::IN),
-            PollFd::new(&notifications, PollFlags::IN),
-        ];
-        match poll(&mut waits, None) {
-            Err(Errno::INTR) => continue,
-            other => other?,
-        };
-        if waits[1].revents().is_empty() {
-            let mut count = [0; 8];
-            let _ = rustix::io::read(bell, &mut count);
-        } else {
-            match sys::recv_message(notifications.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
-                Ok(received) => {
-                    let datagram = &buffer[..received.length.min(buffer.len())];
-                    inner.hear(received.nsid, datagram);
-                }
-                Err(Errno::NOBUFS) => inner.look_again()?,
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        if !listening_to_all && watch_links.load(Ordering::Acquire) {
-            listening_to_all = true;
-            const NETLINK_LISTEN_ALL_NSID: i32 = 8;
+    watch_links: Arc<AtomicBool>,
+}
+
+impl Thread {
+    /// Runs until the machine ends.
+    fn live(self) -> Result<()> {
+        sys::unshare(libc::CLONE_NEWNET)?;
+        let notifications = sys::netlink_socket(libc::NETLINK_ROUTE)?;
+        // Unbound it would have port id 0, and the kernel leaves out whom a notification is from, which is 0, too.
+        sys::netlink_bind(notifications.as_fd(), 0, 0)?;
+        let join = |group: u32| {
+            const NETLINK_ADD_MEMBERSHIP: i32 = 1;
             sys::set_option(
                 notifications.as_fd(),
                 sys::SOL_NETLINK,
-                NETLINK_LISTEN_ALL_NSID,
-                &1_i32.to_ne_bytes(),
-            )?;
-            join(rtnl::RTNLGRP_LINK)?;
-        }
-        for job in jobs.try_iter() {
-            job(&mut inner);
+                NETLINK_ADD_MEMBERSHIP,
+                &group.to_ne_bytes(),
+            )
+        };
+        join(rtnl::RTNLGRP_NSID)?;
+        // A burst of deletions must not overflow; refused where root is not the real one, and then the default serves.
+        let _ = sys::set_option(
+            notifications.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            &(4_i32 << 20).to_ne_bytes(),
+        );
+        let requests = sys::netlink_socket(libc::NETLINK_ROUTE)?;
+        // Else a dump ignores the attributes of its request, and with them whose ids are asked for.
+        const NETLINK_GET_STRICT_CHK: i32 = 12;
+        sys::set_option(
+            requests.as_fd(),
+            sys::SOL_NETLINK,
+            NETLINK_GET_STRICT_CHK,
+            &1_i32.to_ne_bytes(),
+        )?;
+        let mut inner = Inner {
+            route: Route::new(requests),
+            home: open_home()?,
+            ids: HashMap::new(),
+            cookies: HashMap::new(),
+            next_id: 1,
+            events: self.events,
+            known: self.known,
+        };
+        let mut listening_to_all = false;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let mut waits = [
+                PollFd::new(&self.bell, PollFlags::IN),
+                PollFd::new(&notifications, PollFlags::IN),
+            ];
+            match poll(&mut waits, None) {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            if waits[1].revents().is_empty() {
+                let mut count = [0; 8];
+                let _ = rustix::io::read(&*self.bell, &mut count);
+            } else {
+                match sys::recv_message(notifications.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
+                    Ok(received) => {
+                        let datagram = &buffer[..received.length.min(buffer.len())];
+                        inner.hear(received.nsid, datagram);
+                    }
+                    Err(Errno::NOBUFS) => inner.look_again()?,
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            if !listening_to_all && self.watch_links.load(Ordering::Acquire) {
+                listening_to_all = true;
+                const NETLINK_LISTEN_ALL_NSID: i32 = 8;
+                sys::set_option(
+                    notifications.as_fd(),
+                    sys::SOL_NETLINK,
+                    NETLINK_LISTEN_ALL_NSID,
+                    &1_i32.to_ne_bytes(),
+                )?;
+                join(rtnl::RTNLGRP_LINK)?;
+            }
+            for job in self.jobs.try_iter() {
+                job(&mut inner);
+            }
         }
     }
 }

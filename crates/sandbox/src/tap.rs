@@ -54,15 +54,7 @@ impl NetdevBackend for Taps {
             mtu: request.mtu,
             carrier: request.carrier,
         };
-        let created = wanted.clone();
-        let made = self.wire.run(move |inner| create(inner, &created))?;
-        Ok(Box::new(Tap {
-            wire: Arc::clone(&self.wire),
-            wanted,
-            fd: made.fd,
-            name: made.name,
-            index: made.index,
-        }))
+        Ok(Box::new(Tap::new(&self.wire, wanted)?))
     }
 }
 
@@ -181,6 +173,51 @@ struct Tap {
 }
 
 impl Tap {
+    fn new(wire: &Arc<Wire>, wanted: Wanted) -> Result<Self> {
+        let created = wanted.clone();
+        let made = wire.run(move |inner| create(inner, &created))?;
+        Ok(Self {
+            wire: Arc::clone(wire),
+            wanted,
+            fd: made.fd,
+            name: made.name,
+            index: made.index,
+        })
+    }
+
+    fn move_to_cookie(&mut self, net: u64, name: &str) -> Result<()> {
+        let wanted = Wanted {
+            net,
+            name: name.to_owned(),
+            ..self.wanted.clone()
+        };
+        let target = wanted.clone();
+        let fd = Arc::clone(&self.fd);
+        let index = self.index;
+        let made = self.wire.run(move |inner| {
+            let id = inner.id(target.net)?;
+            if !target.name.contains('%') && inner.link(Some(id), &target.name)?.is_some() {
+                return Err(Errno::EXIST);
+            }
+            let Ok(namespace) = netns_of(fd.as_fd()) else {
+                return create(inner, &target); // gone with its namespace
+            };
+            // By way of the wire's own namespace, the only one from which the target has an id for sure.
+            let home = inner.home.as_raw_fd();
+            let request = Request::link(rtnl::RTM_SETLINK, index)
+                .attribute(rtnl::IFLA_NET_NS_FD, &home.to_ne_bytes())
+                .attribute(rtnl::IFLA_IFNAME, &c_name("ultap%d"));
+            change_in(namespace.as_fd(), request)?;
+            drop(namespace);
+            let here = name_of(fd.as_fd())?;
+            let (index, _) = inner.link(None, &here)?.ok_or(Errno::NODEV)?;
+            send_to(inner, &fd, index, target.net, &target.name)
+        })?;
+        self.wanted = wanted;
+        self.take(made);
+        Ok(())
+    }
+
     fn take(&mut self, made: Made) {
         self.fd = made.fd;
         self.name = made.name;
@@ -217,35 +254,131 @@ impl RealNetdev for Tap {
     }
 
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<()> {
-        let wanted = Wanted {
-            net: net.id().0,
-            name: name.to_owned(),
-            ..self.wanted.clone()
+        self.move_to_cookie(net.id().0, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::netns::Event;
+
+    /// A new network namespace, of which nothing but the descriptor is left.
+    fn namespace() -> (OwnedFd, u64) {
+        let make = || {
+            sys::unshare(libc::CLONE_NEWNET).unwrap();
+            let fd = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+            OwnedFd::from(fd)
         };
-        let target = wanted.clone();
-        let fd = Arc::clone(&self.fd);
-        let index = self.index;
-        let made = self.wire.run(move |inner| {
-            let id = inner.id(target.net)?;
-            if !target.name.contains('%') && inner.link(Some(id), &target.name)?.is_some() {
-                return Err(Errno::EXIST);
+        let fd = std::thread::spawn(make).join().unwrap();
+        let cookie = netns::cookie_of(fd.as_fd()).unwrap();
+        (fd, cookie)
+    }
+
+    fn wait_for(events: &Receiver<Event>, wanted: impl Fn(&Event) -> bool) -> Event {
+        let timeout = Duration::from_secs(10);
+        loop {
+            let event = events.recv_timeout(timeout).expect("the wire hears of it");
+            if wanted(&event) {
+                return event;
             }
-            let Ok(namespace) = netns_of(fd.as_fd()) else {
-                return create(inner, &target); // gone with its namespace
-            };
-            // By way of the wire's own namespace, the only one from which the target has an id for sure.
-            let home = inner.home.as_raw_fd();
-            let request = Request::link(rtnl::RTM_SETLINK, index)
-                .attribute(rtnl::IFLA_NET_NS_FD, &home.to_ne_bytes())
-                .attribute(rtnl::IFLA_IFNAME, &c_name("ultap%d"));
-            change_in(namespace.as_fd(), request)?;
-            drop(namespace);
-            let here = name_of(fd.as_fd())?;
-            let (index, _) = inner.link(None, &here)?.ok_or(Errno::NODEV)?;
-            send_to(inner, &fd, index, target.net, &target.name)
-        })?;
-        self.wanted = wanted;
-        self.take(made);
-        Ok(())
+        }
+    }
+
+    fn is_there(wire: &Wire, net: u64, name: &'static str) -> bool {
+        wire.run(move |inner| {
+            let id = inner.id(net)?;
+            Ok(inner.link(Some(id), name)?.is_some())
+        })
+        .unwrap()
+    }
+
+    /// Needs real root, as the devices do; elsewhere there is nothing to test.
+    #[test]
+    fn a_tap_lives_where_it_should_and_pins_nothing() {
+        if !crate::userns::is_privileged() || open_tun().is_err() {
+            return;
+        }
+        let wire = Wire::new().unwrap();
+        let events = wire.events().unwrap();
+        let ((one, first), (two, second)) = (namespace(), namespace());
+        wire.know(first, one.as_fd());
+        wire.know(second, two.as_fd());
+        let wanted = Wanted {
+            net: first,
+            name: "ult%d".into(),
+            mac: [2, 0, 0, 0, 0, 7],
+            mtu: 1400,
+            carrier: false,
+        };
+        let mut tap = Tap::new(&wire, wanted.clone()).unwrap();
+        assert_eq!(tap.name(), "ult0");
+        assert_ne!(tap.ifindex(), 0);
+        let is_named = |wanted: &'static str, in_net| move |event: &Event| matches!(event, Event::Link { net, name, .. } if *net == in_net && name == wanted);
+        match wait_for(&events, is_named("ult0", first)) {
+            Event::Link {
+                index,
+                mtu,
+                address,
+                ..
+            } => {
+                assert_eq!((index, mtu), (tap.ifindex(), Some(1400)));
+                assert_eq!(address, [2, 0, 0, 0, 0, 7]);
+            }
+            other => panic!("{other:?}"),
+        }
+        tap.set_carrier(true).unwrap();
+        tap.rename("ultnew").unwrap();
+        wait_for(&events, is_named("ultnew", first));
+        assert!(is_there(&wire, first, "ultnew") && !is_there(&wire, first, "ult0"));
+
+        let other = Tap::new(
+            &wire,
+            Wanted {
+                net: second,
+                name: "ultnew".into(),
+                ..wanted.clone()
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            tap.move_to_cookie(second, "ultnew").err(),
+            Some(Errno::EXIST)
+        );
+        assert!(is_there(&wire, first, "ultnew"));
+        tap.move_to_cookie(second, "ulthere").unwrap();
+        assert!(is_there(&wire, second, "ulthere") && !is_there(&wire, first, "ultnew"));
+        drop(other);
+        assert!(!is_there(&wire, second, "ultnew"));
+
+        // What somebody else moves is seen, too.
+        let fd = one.as_raw_fd();
+        let request = Request::link(rtnl::RTM_SETLINK, tap.ifindex())
+            .attribute(rtnl::IFLA_NET_NS_FD, &fd.to_ne_bytes());
+        change_in(two.as_fd(), request).unwrap();
+        let moved = wait_for(&events, |event| {
+            matches!(event, Event::LinkMoved { net, .. } | Event::LinkGone { net, .. } if *net == second)
+                && !matches!(event, Event::LinkGone { name, .. } if name == "ultnew")
+        });
+        assert!(
+            matches!(moved, Event::LinkMoved { to, .. } if to == first),
+            "{moved:?}"
+        );
+
+        // The namespace goes although the device is in it, and the device is made anew elsewhere.
+        drop(one);
+        wait_for(&events, |event| *event == Event::NetGone(first));
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while name_of(tap.fd.as_fd()).is_ok() {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        tap.move_to_cookie(second, "ultnew").unwrap();
+        assert!(is_there(&wire, second, "ultnew"));
+        drop(tap);
+        assert!(!is_there(&wire, second, "ultnew"));
     }
 }

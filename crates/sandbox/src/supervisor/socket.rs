@@ -181,5 +181,8 @@ impl Supervisor {
             self.by_cookie.remove(&socket.cookie);
             self.slots.slot(slot).release();
         }
+        if self.sockets.is_empty() {
+            self.threads.forget();
+        }
     }
 }

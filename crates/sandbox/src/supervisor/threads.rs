@@ -35,6 +35,11 @@ impl Threads {
         }
     }
 
+    /// Forgets all pidfds.
+    pub(super) fn forget(&mut self) {
+        self.kept.fill_with(|| None);
+    }
+
     /// A copy of descriptor `fd` of thread `tid`.
     pub(super) fn descriptor(&mut self, tid: u32, fd: i32) -> Result<OwnedFd> {
         let place = tid as usize % KEPT;
