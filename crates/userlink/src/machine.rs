@@ -115,14 +115,15 @@ impl Machine {
                 },
             ),
         };
-        modules
-            .load(&mut held)
-            .map_err(failed("load the drivers"))?;
+        // As at a real boot: the hardware is there, and the modules find it, mlx5_ib after mlx5_core.
         for device in &config.devices {
             modules
                 .plug(&mut held, device, &net_core)
                 .map_err(|errno| format!("cannot plug in {device:?}: {errno}"))?;
         }
+        modules
+            .load(&mut held)
+            .map_err(failed("load the drivers"))?;
         serve_dmesg(side, klog);
 
         let machine = Arc::new(Self {
