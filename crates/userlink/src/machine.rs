@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use driver_core::{DriverCore, Klog};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::DriverLocking;
-use net_core::{LinkState, NamespaceSource, NetCore, NetId, NetnsHandle};
+use net_core::{LinkState, NamespaceSource, NetCore, NetId, NetdevBackend, NetnsHandle};
 use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use netlink::genl::{Genl, Upstream};
 use rustix::io::Errno;
-use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Wire};
+use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire};
 
 use crate::devices::DeviceSpec;
 use crate::session::ClientSession;
@@ -84,9 +85,9 @@ impl Machine {
         report_to(&klog, release);
 
         let wire = Arc::clone(side.wire());
-        let init = FirstNamespace(side.init_net_cookie());
+        let init = FirstNamespace::of(side).map_err(failed("keep the first network namespace"))?;
         let source = Arc::new(Namespaces(Arc::clone(&wire)));
-        let backend = None;
+        let backend = taps(side, &klog);
         let net_core = NetCore::new(Arc::clone(&drivers), Arc::new(init), source, backend)
             .map_err(failed("watch the first network namespace"))?;
         let genl = Genl::new(config.kernel, Upstream::Kernel);
@@ -251,6 +252,18 @@ fn report_to(klog: &Arc<Klog>, release: String) {
     });
 }
 
+/// The maker of real network devices. Without one the machine works all the same, and says what is missing.
+fn taps(side: &KernelSide, klog: &Klog) -> Option<Arc<dyn NetdevBackend>> {
+    match Taps::new(Arc::clone(side.wire())) {
+        Ok(taps) => Some(Arc::new(taps)),
+        Err(error) => {
+            eprintln!("userlink: {error}");
+            klog.warn(format_args!("{error}"));
+            None
+        }
+    }
+}
+
 /// `userlink dmesg`, and `userlink dmesg --follow`.
 fn serve_dmesg(side: &KernelSide, klog: Arc<Klog>) {
     side.control().verb("dmesg", move |words, out| {
@@ -308,13 +321,29 @@ fn tell(wire: &Wire, net_core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>, eve
     }
 }
 
-/// The namespace the machine starts in. The command is in it, and the supervisor: it needs no keeping alive.
+/// The namespace the machine starts in.
 #[derive(Debug)]
-struct FirstNamespace(u64);
+struct FirstNamespace {
+    cookie: u64,
+    fd: OwnedFd,
+}
+
+impl FirstNamespace {
+    fn of(side: &KernelSide) -> Result<Self, Errno> {
+        Ok(Self {
+            cookie: side.init_net_cookie(),
+            fd: rustix::io::fcntl_dupfd_cloexec(side.init_net(), 0)?,
+        })
+    }
+}
 
 impl NetnsHandle for FirstNamespace {
     fn id(&self) -> NetId {
-        NetId(self.0)
+        NetId(self.cookie)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 }
 
@@ -323,7 +352,6 @@ struct Namespaces(Arc<Wire>);
 
 impl NamespaceSource for Namespaces {
     fn watch(&self, namespace: &dyn NetnsHandle) -> Result<(), Errno> {
-        // The first one has no descriptor here: the sandbox watches it by itself.
         if let Some(fd) = namespace.fd() {
             self.0.know(namespace.id().0, fd);
         }
