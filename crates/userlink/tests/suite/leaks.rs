@@ -2,15 +2,16 @@
 
 use crate::machine::{Machine, Who};
 
-/// Prints `DESCRIPTORS THREADS` of the machine's processes; `settle` waits until they are what they were.
+/// `count` prints descriptors and threads of the machine's processes; `settle` waits until they are what they were. Not counted are
+/// the supervisor's handles of recent processes (it keeps at most 64) and the workers of idle workqueues.
 const COUNT: &str = r#"
 supervisor=$PPID
 machine=$(tr ' ' '\n' </proc/$supervisor/task/$supervisor/children | grep . | grep -vx $$)
 [ -n "$machine" ] || { echo 'no kernel process beside the command' >&2; exit 9; }
 count() {
     for process in $supervisor $machine; do
-        ls /proc/$process/fd | wc -l
-        ls /proc/$process/task | wc -l
+        ls -l /proc/$process/fd | grep -vc 'pidfd'
+        cat /proc/$process/task/*/comm | grep -vc kworker
     done | tr '\n' ' '
 }
 settle() { # settle WANTED
@@ -19,7 +20,7 @@ settle() { # settle WANTED
         sleep 0.05
     done
     echo "before: $1; after: $(count) (descriptors and threads of the supervisor, then of the kernel process)"
-    ls -l /proc/$machine/fd
+    ls -l /proc/$supervisor/fd /proc/$machine/fd
     exit 8
 }
 all() { devlink dev show; devlink port show; devlink dev info; devlink dev param show; devlink dev reload $DEVICE; }

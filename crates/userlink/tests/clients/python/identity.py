@@ -285,7 +285,8 @@ def overrun():
             overruns += 1
     check(overruns == 1, f"{overruns} times ENOBUFS, {got} messages")
     listener.sock.settimeout(20)
-    check(other.devlink(raw.RELOAD, HANDLE).errno == 0, "reload")
+    value = raw.attr(81, "enable_remote_dev_reset") + raw.attr(83, b"\6") + raw.attr(87, b"\0") + raw.attr(86)
+    check(other.devlink(raw.PARAM_SET, HANDLE + value).errno == 0, "a parameter is set")
     check(len(listener.sock.recvmsg(1 << 16)[0]) > 0, "notifications after the overrun")
 
 

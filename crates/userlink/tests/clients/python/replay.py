@@ -11,15 +11,16 @@ FAMILY_ID, GROUP_ID, IFINDEX = 1, 2, 6
 
 
 def blank(data, wanted, inside=()):
-    """`data` with the payload of attributes `wanted` zeroed, also in the nests whose numbers are the path `inside`."""
+    """`data` with the payload of the attributes `wanted` zeroed; `inside` is the path of nests that leads to them."""
     out, at = bytearray(data), 0
     while at + 4 <= len(data):
         length, number = struct.unpack_from("<HH", data, at)
         if length < 4:
             break
         number &= 0x3FFF
-        if inside and inside[0] in (number, None):
-            out[at + 4 : at + length] = blank(data[at + 4 : at + length], wanted if len(inside) == 1 else (), inside[1:])
+        if inside:
+            if inside[0] in (number, None):
+                out[at + 4 : at + length] = blank(data[at + 4 : at + length], wanted, inside[1:])
         elif number in wanted:
             out[at + 4 : at + length] = bytes(length - 4)
         at += (length + 3) & ~3
