@@ -381,3 +381,61 @@ fn text_is_too_long(payload: &[u8], max: u16) -> bool {
     let len = payload.len() - usize::from(payload.last() == Some(&0));
     max > 0 && len > usize::from(max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nest(number: u16, inner: &[u8]) -> Vec<u8> {
+        let len = (4 + inner.len()) as u16;
+        [&len.to_ne_bytes(), &(number | 0x8000).to_ne_bytes(), inner].concat()
+    }
+
+    #[test]
+    fn nests_end_somewhere() {
+        static SELF: Policy = Policy {
+            maxtype: 1,
+            strict_start: 0,
+            attrs: &[(1, AttrPolicy::new(PolicyKind::Nested(Some(&SELF))))],
+        };
+        let deep = |levels| (0..levels).fold(Vec::new(), |inner: Vec<u8>, _| nest(1, &inner));
+        let parse = |bytes: &[u8]| {
+            let mut ext_ack = ExtAck::default();
+            let result = SELF.parse(bytes, 20, Strictness::Strict, &mut Vec::new(), &mut ext_ack);
+            result.map_err(|_| ext_ack.msg().map(str::to_owned))
+        };
+        assert_eq!(parse(&deep(10)), Ok(()));
+        let error = "allowed policy recursion depth exceeded".to_owned();
+        assert_eq!(parse(&deep(11)), Err(Some(error)));
+    }
+
+    #[test]
+    fn a_text_is_measured_without_its_nul() {
+        let policy = |kind| AttrPolicy::new(kind);
+        let check = |policy: AttrPolicy, payload: &[u8]| {
+            let attr = RawAttr {
+                wire_type: 1,
+                payload,
+                offset: 20,
+            };
+            policy.validate(attr, Strictness::Strict, &mut ExtAck::default(), 0)
+        };
+        let three = policy(PolicyKind::NulString { max: 3 });
+        assert_eq!(check(three, b"abc\0"), Ok(()));
+        assert_eq!(check(three, b"ab\0d\0"), Err(Errno::RANGE));
+        assert_eq!(
+            check(three, b"abcd\0"),
+            Err(Errno::INVAL),
+            "no NUL where it must be"
+        );
+        assert_eq!(check(three, b"abc"), Err(Errno::INVAL));
+        let loose = policy(PolicyKind::String { max: 3 });
+        assert_eq!(check(loose, b"abc"), Ok(()));
+        assert_eq!(check(loose, b"abc\0"), Ok(()));
+        assert_eq!(check(loose, b"abcd"), Err(Errno::RANGE));
+        assert_eq!(check(loose, b""), Err(Errno::RANGE));
+        let bytes = policy(PolicyKind::Binary { max: 9 }).check(Check::Range(2, 4));
+        assert_eq!(check(bytes, b"abc"), Ok(()));
+        assert_eq!(check(bytes, b"a"), Err(Errno::RANGE));
+    }
+}

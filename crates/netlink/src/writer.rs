@@ -280,3 +280,170 @@ pub(crate) fn finish_message(
     };
     buf[start..start + NLMSG_HDRLEN].copy_from_slice(&header.to_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attrs::Attrs;
+    use crate::error::ExtAck;
+    use crate::generated::attr;
+    use crate::policy::{AttrPolicy, Policy, PolicyKind, Strictness};
+
+    const ROOM: usize = 4096;
+
+    fn written(kernel: KernelVersion, fill: impl FnOnce(&mut Writer<'_>) -> Result) -> Vec<u8> {
+        let mut buf = Vec::new();
+        fill(&mut Writer::new(&mut buf, ROOM, kernel)).unwrap();
+        buf
+    }
+
+    #[test]
+    fn a_text_has_its_nul_and_its_padding() {
+        let buf = written(KernelVersion::V7_2, |w| w.put_str(attr::BUS_NAME, "pci"));
+        assert_eq!(buf, [8, 0, 1, 0, b'p', b'c', b'i', 0]);
+        let buf = written(KernelVersion::V7_2, |w| w.put_str(attr::DEV_NAME, "ab"));
+        assert_eq!(buf, [7, 0, 2, 0, b'a', b'b', 0, 0]);
+    }
+
+    #[test]
+    fn nests_carry_the_flag_where_the_kernel_sets_it() {
+        let buf = written(KernelVersion::V7_2, |w| w.nest(attr::DEV_STATS, |_| Ok(())));
+        assert_eq!(buf, [4, 0, 156, 0x80]);
+        let buf = written(KernelVersion::V7_2, |w| {
+            w.nest(attr::PORT_FUNCTION, |_| Ok(()))
+        });
+        assert_eq!(buf, [4, 0, 145, 0]);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_know_is_not_written() {
+        let fill = |w: &mut Writer<'_>| {
+            w.put_uint(attr::INDEX, 3)?;
+            w.nest(attr::RATE_TC_BWS, |w| {
+                w.put_u8(attr::rate_tc::INDEX, 1)?;
+                // Older than the nest it is in, and still within what is left out.
+                w.put_u32(attr::PORT_INDEX, 1)
+            })?;
+            w.put_u32(attr::PORT_INDEX, 9)
+        };
+        assert_eq!(
+            written(KernelVersion::V6_12, fill),
+            [8, 0, 3, 0, 9, 0, 0, 0]
+        );
+        assert!(written(KernelVersion::V7_2, fill).len() > 24);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_emsgsize_and_leaves_no_trace() {
+        let mut buf = Vec::new();
+        let mut writer = Writer::new(&mut buf, 16, KernelVersion::V7_2);
+        writer.put_u32(attr::PORT_INDEX, 1).unwrap();
+        assert_eq!(
+            writer.put_u64(attr::RESOURCE_SIZE, 1),
+            Err(Errno::MSGSIZE.into())
+        );
+        let nest = |w: &mut Writer<'_>| w.put_u8(attr::RELOAD_FAILED, 1);
+        assert_eq!(
+            writer.nest(attr::DEV_STATS, nest),
+            Err(Errno::MSGSIZE.into())
+        );
+        assert_eq!(writer.room(), 8);
+        writer.put_u32(attr::PORT_INDEX, 2).unwrap();
+        assert_eq!(buf.len(), 16);
+    }
+
+    #[test]
+    fn no_length_wraps() {
+        let mut buf = Vec::new();
+        let mut writer = Writer::new(&mut buf, 1 << 20, KernelVersion::V7_2);
+        let long = "x".repeat(70_000);
+        assert_eq!(
+            writer.put_str(attr::DEV_NAME, &long),
+            Err(Errno::MSGSIZE.into())
+        );
+        let many = |w: &mut Writer<'_>| (0..9000).try_for_each(|i| w.put_u32(attr::PORT_INDEX, i));
+        assert_eq!(
+            writer.nest(attr::DEV_STATS, many),
+            Err(Errno::MSGSIZE.into())
+        );
+        assert!(buf.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        const KINDS: [(u16, AttrPolicy); 9] = [
+            (1, AttrPolicy::new(PolicyKind::NulString { max: 0 })),
+            (3, AttrPolicy::new(PolicyKind::U32)),
+            (4, AttrPolicy::new(PolicyKind::U16)),
+            (46, AttrPolicy::new(PolicyKind::Binary { max: 0 })),
+            (67, AttrPolicy::new(PolicyKind::U64)),
+            (153, AttrPolicy::new(PolicyKind::U8)),
+            (
+                155,
+                AttrPolicy::new(PolicyKind::Bitfield32 { mask: u32::MAX }),
+            ),
+            (179, AttrPolicy::new(PolicyKind::Flag)),
+            (184, AttrPolicy::new(PolicyKind::Uint)),
+        ];
+        static ALL: Policy = Policy {
+            maxtype: 184,
+            strict_start: 0,
+            attrs: &KINDS,
+        };
+        let mut state = 88_172_645_463_325_252u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for _ in 0..2000 {
+            let value = random() >> (random() % 64);
+            let text: String = (0..random() % 40).map(|_| 'é').collect();
+            let bytes: Vec<u8> = (0..random() % 60).map(|_| random() as u8).collect();
+            let selector = random() as u32;
+            let bits = Bitfield32 {
+                value: random() as u32 & selector,
+                selector,
+            };
+            let flag = random() % 2 == 0;
+            let message = written(KernelVersion::V7_2, |w| {
+                w.put_str(attr::BUS_NAME, &text)?;
+                w.put_u8(attr::RELOAD_ACTION, value as u8)?;
+                w.put_u16(attr::PORT_TYPE, value as u16)?;
+                w.put_u32(attr::PORT_INDEX, value as u32)?;
+                w.put_u64(attr::RESOURCE_SIZE, value)?;
+                w.put_uint(attr::INDEX, value)?;
+                w.put_binary(attr::DPIPE_VALUE, &bytes)?;
+                w.put_bitfield32(attr::RELOAD_LIMITS, bits)?;
+                if flag {
+                    w.put_flag(attr::REGION_DIRECT)?;
+                }
+                Ok(())
+            });
+            // An offset of 0 says "not there": a message's attributes come after its headers.
+            let message = [&[0; 4], &*message].concat();
+            let mut table = Vec::new();
+            let mut ext_ack = ExtAck::default();
+            ALL.parse(
+                &message[4..],
+                4,
+                Strictness::Strict,
+                &mut table,
+                &mut ext_ack,
+            )
+            .unwrap();
+            let attrs = Attrs::new(&message, &table, 4, KernelVersion::V7_2);
+            assert_eq!(attrs.get_str(attr::BUS_NAME), Some(&*text));
+            assert_eq!(attrs.get_u8(attr::RELOAD_ACTION), Some(value as u8));
+            assert_eq!(attrs.get_u16(attr::PORT_TYPE), Some(value as u16));
+            assert_eq!(attrs.get_u32(attr::PORT_INDEX), Some(value as u32));
+            assert_eq!(attrs.get_u64(attr::RESOURCE_SIZE), Some(value));
+            assert_eq!(attrs.get_uint(attr::INDEX), Some(value));
+            assert_eq!(attrs.get_binary(attr::DPIPE_VALUE), Some(&*bytes));
+            assert_eq!(attrs.get_bitfield32(attr::RELOAD_LIMITS), Some(bits));
+            assert_eq!(attrs.get_flag(attr::REGION_DIRECT), flag);
+            assert!(!attrs.has(attr::DEV_NAME));
+        }
+    }
+}

@@ -128,7 +128,11 @@ fn same_as_kernel(kernel: KernelVersion, text: &str, judged: usize) {
 
 #[test]
 fn linux_7_2() {
-    same_as_kernel(KernelVersion::V7_2, include_str!("data/kernel-7.2.txt"), 347);
+    same_as_kernel(
+        KernelVersion::V7_2,
+        include_str!("data/kernel-7.2.txt"),
+        347,
+    );
 }
 
 #[test]
@@ -142,5 +146,9 @@ fn linux_6_12() {
 
 #[test]
 fn linux_6_1() {
-    same_as_kernel(KernelVersion::V6_1, include_str!("data/kernel-6.1.txt"), 325);
+    same_as_kernel(
+        KernelVersion::V6_1,
+        include_str!("data/kernel-6.1.txt"),
+        325,
+    );
 }

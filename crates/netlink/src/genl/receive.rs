@@ -14,7 +14,7 @@ use super::dump::DumpCursor;
 use super::family::Half;
 use super::reply::Reply;
 use super::request::Request;
-use super::running::RunningDump;
+use super::running::{Place, RunningDump};
 use super::socket::{Scratch, Socket};
 use crate::KernelVersion;
 use crate::attrs::Attrs;
@@ -184,7 +184,7 @@ impl Genl {
         buf: &mut Vec<u8>,
         ext_ack: &mut ExtAck,
     ) -> Result<Outcome> {
-        Self::begin_dump(socket)?;
+        let place = Place::take(socket)?;
         let RunningDump { message, table, .. } = &mut *dump;
         let started = parse(half, message, table, ext_ack).and_then(|()| {
             let mut own = ExtAck::default();
@@ -203,11 +203,8 @@ impl Genl {
                 errno.into()
             })
         });
-        if let Err(error) = started {
-            Self::end_dump(socket);
-            return Err(error);
-        }
-        self.run_dump(socket, dump, buf);
+        started?;
+        self.run_dump(socket, place, dump, buf);
         Ok(Outcome::Silent)
     }
 }

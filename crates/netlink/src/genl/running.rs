@@ -149,46 +149,71 @@ impl RunningDump {
     }
 }
 
-impl Genl {
-    /// Takes the socket's one place for a dump.
+/// The socket's one place for a dump, while a thread is at it. It is free again when this is
+/// dropped, also by a panic in a family.
+pub(crate) struct Place<'a> {
+    socket: &'a Socket,
+    /// What the place is left with.
+    then: DumpSlot,
+}
+
+impl<'a> Place<'a> {
+    /// Takes the place.
     ///
     /// # Errors
     /// `EBUSY` while another dump is unfinished.
-    pub(crate) fn begin_dump(socket: &Socket) -> Result {
+    pub(crate) fn take(socket: &'a Socket) -> Result<Self> {
         let mut slot = lock(&socket.dump);
         if !matches!(*slot, DumpSlot::Idle) {
             return Err(Errno::BUSY.into());
         }
         *slot = DumpSlot::Busy;
-        Ok(())
+        Ok(Self {
+            socket,
+            then: DumpSlot::Idle,
+        })
     }
 
-    /// Gives the place back.
-    pub(crate) fn end_dump(socket: &Socket) {
-        *lock(&socket.dump) = DumpSlot::Idle;
+    /// Takes the place of a dump that waits.
+    fn resume(socket: &'a Socket) -> Option<(Self, Box<RunningDump>)> {
+        let mut slot = lock(&socket.dump);
+        match std::mem::replace(&mut *slot, DumpSlot::Busy) {
+            DumpSlot::Waiting(dump) => Some((
+                Self {
+                    socket,
+                    then: DumpSlot::Idle,
+                },
+                dump,
+            )),
+            other => {
+                *slot = other;
+                None
+            }
+        }
     }
+}
 
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *lock(&self.socket.dump) = std::mem::take(&mut self.then);
+    }
+}
+
+impl Genl {
     /// Goes on with the socket's dump, if one waits: to be called when the client has read.
     pub fn resume(&self, socket: &Arc<Socket>) {
-        let dump = {
-            let mut slot = lock(&socket.dump);
-            match std::mem::replace(&mut *slot, DumpSlot::Busy) {
-                DumpSlot::Waiting(dump) => dump,
-                other => {
-                    *slot = other;
-                    return;
-                }
-            }
-        };
-        let mut buf = std::mem::take(&mut lock(&socket.scratch).out);
-        self.run_dump(socket, dump, &mut buf);
-        lock(&socket.scratch).out = buf;
+        if let Some((place, dump)) = Place::resume(socket) {
+            let mut buf = std::mem::take(&mut lock(&socket.scratch).out);
+            self.run_dump(socket, place, dump, &mut buf);
+            lock(&socket.scratch).out = buf;
+        }
     }
 
     /// Sends datagrams until the dump ends or the client's queue is full.
     pub(crate) fn run_dump(
         &self,
         socket: &Arc<Socket>,
+        mut place: Place<'_>,
         mut dump: Box<RunningDump>,
         buf: &mut Vec<u8>,
     ) {
@@ -206,16 +231,14 @@ impl Genl {
             };
             match socket.transport().send(buf) {
                 Ok(()) if step == Step::More => {}
-                Ok(()) | Err(SendError::Gone) => break,
+                Ok(()) | Err(SendError::Gone) => return,
                 Err(SendError::Full) => {
                     dump.finished = step == Step::Last;
                     std::mem::swap(buf, &mut dump.unsent);
-                    *lock(&socket.dump) = DumpSlot::Waiting(dump);
+                    place.then = DumpSlot::Waiting(dump);
                     return;
                 }
             }
         }
-        drop(dump);
-        Self::end_dump(socket);
     }
 }

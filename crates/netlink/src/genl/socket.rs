@@ -199,8 +199,12 @@ impl Socket {
     /// Sets or, with `None`, removes what the family with this id keeps for the socket.
     pub fn set_private(&self, family: u16, value: Option<Arc<dyn Any + Send + Sync>>) {
         let mut private = lock(&self.private);
-        private.retain(|(id, _)| *id != family);
+        let old = private.iter().position(|(id, _)| *id == family);
+        let old = old.map(|index| private.swap_remove(index));
         private.extend(value.map(|value| (family, value)));
+        drop(private);
+        // Whatever the family kept is dropped without our lock.
+        drop(old);
     }
 
     /// Whether a dump is unfinished and waits for the client to read; see
