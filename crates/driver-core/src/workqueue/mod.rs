@@ -11,6 +11,7 @@
 //! itself, it is reported and then not done: nothing hangs.
 
 mod pool;
+mod wait;
 
 use std::any::type_name;
 use std::fmt;

@@ -35,7 +35,7 @@ pub(super) struct Shared {
     /// There is an item to run, or no more will come.
     more_work: Condvar,
     /// An item has run.
-    done: Condvar,
+    pub(super) done: Condvar,
     /// The earliest timer has changed, or no more will come.
     timer_changed: Condvar,
     /// Whether the clock ticks us; if not, a thread waits for the timers.
@@ -43,22 +43,22 @@ pub(super) struct Shared {
 }
 
 #[derive(Default)]
-struct Pool {
-    worklist: VecDeque<Item>,
-    timers: BTreeMap<(Duration, u64), Item>,
+pub(super) struct Pool {
+    pub(super) worklist: VecDeque<Item>,
+    pub(super) timers: BTreeMap<(Duration, u64), Item>,
     timer_thread: bool,
     idle: usize,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     next_worker: usize,
     threads: Vec<JoinHandle<()>>,
     stopping: bool,
 }
 
 /// An item on a queue.
-struct Item {
-    queue: Arc<WorkqueueInner>,
+pub(super) struct Item {
+    pub(super) queue: Arc<WorkqueueInner>,
     work: Arc<WorkInner>,
-    seq: u64,
+    pub(super) seq: u64,
 }
 
 /// What a queue knows of its items.
@@ -67,31 +67,31 @@ pub(super) struct Queue {
     /// How many are on the pool's list or running.
     active: usize,
     /// Those for which there is no room yet.
-    inactive: VecDeque<Item>,
+    pub(super) inactive: VecDeque<Item>,
     /// The sequence numbers of those that have not run to their end.
-    outstanding: BTreeSet<u64>,
+    pub(super) outstanding: BTreeSet<u64>,
 }
 
 /// What an item waits for, and who runs it.
 #[derive(Default)]
 pub(super) struct WorkState {
-    pending: Option<Pending>,
-    running: Option<(u64, Weak<WorkqueueInner>)>,
-    cancelling: usize,
+    pub(super) pending: Option<Pending>,
+    pub(super) running: Option<(u64, Weak<WorkqueueInner>)>,
+    pub(super) cancelling: usize,
 }
 
 #[derive(Clone)]
-enum Pending {
+pub(super) enum Pending {
     Timer(Duration, u64),
     Queued(u64, Weak<WorkqueueInner>),
 }
 
 thread_local! {
     /// The queue, the item and the sequence number that this worker runs, by address.
-    static CURRENT: Cell<Option<(usize, usize, u64)>> = const { Cell::new(None) };
+    pub(super) static CURRENT: Cell<Option<(usize, usize, u64)>> = const { Cell::new(None) };
 }
 
-fn address<T>(object: &Arc<T>) -> usize {
+pub(super) fn address<T>(object: &Arc<T>) -> usize {
     Arc::as_ptr(object) as usize
 }
 
@@ -143,7 +143,7 @@ impl fmt::Debug for WorkerPool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Pool> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pool> {
         lock(&self.pool)
     }
 
@@ -202,7 +202,12 @@ impl Shared {
             && state.cancelling == 0
     }
 
-    fn insert(&self, pool: &mut Pool, queue: &Arc<WorkqueueInner>, work: &Arc<WorkInner>) {
+    pub(super) fn insert(
+        &self,
+        pool: &mut Pool,
+        queue: &Arc<WorkqueueInner>,
+        work: &Arc<WorkInner>,
+    ) {
         let seq = pool.next_seq();
         lock(&work.state).pending = Some(Pending::Queued(seq, Arc::downgrade(queue)));
         let item = Item {
@@ -222,7 +227,7 @@ impl Shared {
 
     /// If there is an item to run, wakes an idle worker, or starts one. The worker that takes an item kicks again, so
     /// that waking one sleeper twice loses nothing.
-    fn kick(&self, pool: &mut Pool) {
+    pub(super) fn kick(&self, pool: &mut Pool) {
         if pool.runnable().is_none() {
             return;
         }
@@ -334,7 +339,7 @@ impl Shared {
     }
 
     /// An item is off its queue, run or cancelled: makes room for the next one.
-    fn settle(pool: &mut Pool, item: &Item) {
+    pub(super) fn settle(pool: &mut Pool, item: &Item) {
         let mut queue = lock(&item.queue.queue);
         queue.outstanding.remove(&item.seq);
         queue.active -= 1;
@@ -342,126 +347,6 @@ impl Shared {
             queue.active += 1;
             pool.worklist.push_back(next);
         }
-    }
-
-    pub(super) fn is_pending(&self, work: &WorkInner) -> bool {
-        let _pool = self.lock();
-        lock(&work.state).pending.is_some()
-    }
-
-    pub(super) fn flush_queue(&self, queue: &Arc<WorkqueueInner>) {
-        let mut pool = self.lock();
-        let limit = pool.next_seq;
-        // Reported by the caller's touch of the pseudo-lock; to wait for oneself, or for what comes after oneself on an
-        // ordered queue, would never end.
-        let own = CURRENT
-            .get()
-            .filter(|(current, ..)| *current == address(queue))
-            .map(|(.., seq)| seq);
-        if own.is_some() && queue.max_active == 1 {
-            return;
-        }
-        while lock(&queue.queue)
-            .outstanding
-            .range(..limit)
-            .any(|seq| Some(*seq) != own)
-        {
-            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    #[track_caller]
-    pub(super) fn flush_work(&self, work: &Arc<WorkInner>) -> bool {
-        let mut pool = self.lock();
-        let pending = lock(&work.state).pending.clone();
-        let (target, queue) = match pending {
-            Some(Pending::Timer(deadline, seq)) => {
-                let Some(item) = pool.timers.remove(&(deadline, seq)) else {
-                    return false;
-                };
-                let target = pool.next_seq;
-                self.insert(&mut pool, &item.queue, work);
-                self.kick(&mut pool);
-                (target, Some(Arc::clone(&item.queue)))
-            }
-            Some(Pending::Queued(seq, queue)) => (seq, queue.upgrade()),
-            None => match lock(&work.state).running.clone() {
-                Some((seq, queue)) => (seq, queue.upgrade()),
-                None => return false,
-            },
-        };
-        let current = CURRENT.get();
-        if let Some(queue) = queue.filter(|queue| queue.max_active == 1) {
-            drop(pool);
-            // As the kernel: to flush an item is to wait for the whole of an ordered queue before it.
-            queue.map.touch();
-            if current.is_some_and(|(current, ..)| current == address(&queue)) {
-                return false;
-            }
-            pool = self.lock();
-        }
-        if current.is_some_and(|(_, current, _)| current == address(work)) {
-            return false;
-        }
-        loop {
-            let waiting = {
-                let state = lock(&work.state);
-                matches!(state.running, Some((seq, _)) if seq == target)
-                    || matches!(state.pending, Some(Pending::Queued(seq, _)) if seq == target)
-            };
-            if !waiting {
-                return true;
-            }
-            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    pub(super) fn cancel(&self, work: &Arc<WorkInner>) -> bool {
-        let mut pool = self.lock();
-        let removed = self.remove_pending(&mut pool, work);
-        drop(pool);
-        let was_pending = removed.is_some();
-        if was_pending {
-            self.done.notify_all();
-        }
-        was_pending
-    }
-
-    /// Takes a waiting item off the timers or its queue. What is returned is to be dropped without the pool's lock.
-    fn remove_pending(&self, pool: &mut Pool, work: &Arc<WorkInner>) -> Option<Item> {
-        let pending = lock(&work.state).pending.take()?;
-        match pending {
-            Pending::Timer(deadline, seq) => pool.timers.remove(&(deadline, seq)),
-            Pending::Queued(seq, queue) => {
-                if let Some(position) = pool.worklist.iter().position(|item| item.seq == seq) {
-                    let item = pool.worklist.remove(position)?;
-                    Self::settle(pool, &item);
-                    self.kick(pool);
-                    return Some(item);
-                }
-                let queue = queue.upgrade()?;
-                let mut state = lock(&queue.queue);
-                let position = state.inactive.iter().position(|item| item.seq == seq)?;
-                state.outstanding.remove(&seq);
-                state.inactive.remove(position)
-            }
-        }
-    }
-
-    pub(super) fn cancel_sync(&self, work: &Arc<WorkInner>) -> bool {
-        let mut pool = self.lock();
-        lock(&work.state).cancelling += 1;
-        let removed = self.remove_pending(&mut pool, work);
-        let own = CURRENT
-            .get()
-            .is_some_and(|(_, current, _)| current == address(work));
-        while !own && lock(&work.state).running.is_some() {
-            pool = self.done.wait(pool).unwrap_or_else(PoisonError::into_inner);
-        }
-        lock(&work.state).cancelling -= 1;
-        drop(pool);
-        self.done.notify_all();
-        removed.is_some()
     }
 
     /// Queues every item whose time has come.
