@@ -150,6 +150,22 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
+impl Capture {
+    /// Each datagram's bytes, as they were on the wire.
+    pub fn bytes(&self) -> Vec<Vec<u8>> {
+        let message = |message: &CapturedMessage| {
+            let mut bytes = message.header.to_bytes().to_vec();
+            bytes.extend_from_slice(&message.payload);
+            bytes.resize(crate::message::align(bytes.len()), 0);
+            bytes
+        };
+        self.datagrams
+            .iter()
+            .map(|all| all.iter().flat_map(message).collect())
+            .collect()
+    }
+}
+
 /// A datagram with what differs from run to run set to 0: sequence numbers and port ids, also
 /// those of the request within an acknowledgement.
 pub fn mask(datagram: &[u8]) -> Vec<u8> {
@@ -165,5 +181,45 @@ pub fn mask(datagram: &[u8]) -> Vec<u8> {
         if header.kind == NLMSG_ERROR && message.len() >= 2 * NLMSG_HDRLEN + 4 {
             masked[inner + 8..inner + NLMSG_HDRLEN].fill(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "== param_get.pcap
+dgram pkttype=4 len=20
+  nlmsg len=20 type=21 flags=0x305 seq=1795350788 pid=0 payload=01010000
+dgram pkttype=4 len=36
+  nlmsg len=36 type=2 flags=0x100 seq=1795350788 pid=78 payload=00000000200000001000050004e1026b4e000000
+";
+
+    #[test]
+    fn a_capture_is_read_and_masked() {
+        let captures = captures(TEXT);
+        assert_eq!((captures.len(), &*captures[0].name), (1, "param_get"));
+        let [request, ack] = &captures[0].datagrams[..] else {
+            panic!("two datagrams")
+        };
+        assert_eq!(
+            (request[0].header.flags, request[0].header.kind),
+            (0x305, 21)
+        );
+        assert_eq!(request[0].payload, [1, 1, 0, 0]);
+        assert_eq!(ack[0].header.kind, NLMSG_ERROR);
+        let bytes = captures[0].bytes().remove(1);
+        let masked = mask(&bytes);
+        assert_eq!(masked.len(), bytes.len());
+        assert!(
+            masked[8..16]
+                .iter()
+                .chain(&masked[28..36])
+                .all(|&byte| byte == 0)
+        );
+        assert_eq!(
+            (&masked[..8], &masked[16..28]),
+            (&bytes[..8], &bytes[16..28])
+        );
     }
 }
