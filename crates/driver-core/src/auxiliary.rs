@@ -12,6 +12,7 @@ use lockdep::order::{Before, Held};
 use rustix::io::Errno;
 
 use crate::bus::{Bus, BusType};
+use crate::dd::keep_frame;
 use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
 
@@ -35,12 +36,13 @@ impl BusType for AuxiliaryBusType {
 
 #[inline(never)]
 fn auxiliary_bus_probe(driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
-    driver.probe(device)
+    keep_frame(driver.probe(device))
 }
 
 #[inline(never)]
 fn auxiliary_bus_remove(driver: &dyn Driver, device: &mut LockedDevice<'_>) {
     driver.remove(device);
+    keep_frame(device);
 }
 
 /// What the parent's driver and the part's driver agree on (`struct auxiliary_device` and what surrounds it).
@@ -90,6 +92,7 @@ where
     H: Before<DeviceLock>,
 {
     bus.remove_device(held, device);
+    keep_frame(device);
 }
 
 /// The part's short name (`eth`); `None` for a device of another bus.

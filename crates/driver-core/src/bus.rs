@@ -200,6 +200,7 @@ impl Bus {
         // No driver may take it again between the release and the end.
         device.lock(held).state.dead = true;
         bus_remove_device(self, device, held);
+        dd::keep_frame(device);
     }
 
     /// Binds a device to the driver of that name, as `echo DEVICE > /sys/bus/BUS/drivers/DRIVER/bind` does.
@@ -305,6 +306,7 @@ where
 {
     bus.forget(device);
     dd::device_release_driver_internal(bus, device, None, held);
+    dd::keep_frame(device);
 }
 
 impl fmt::Debug for Bus {

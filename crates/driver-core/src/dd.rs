@@ -13,6 +13,13 @@ use rustix::io::Errno;
 use crate::bus::{Bus, DriverPrivate, lock};
 use crate::device::{Device, LockedDevice};
 
+/// Keeps the calling function in the stacks of what it calls last: a release build would make a jump of such a call, and
+/// lock reports would miss the function.
+#[inline(always)]
+pub(crate) fn keep_frame<T>(value: T) -> T {
+    std::hint::black_box(value)
+}
+
 /// A driver has come: offers it one device.
 #[inline(never)]
 pub(crate) fn __driver_attach<H>(

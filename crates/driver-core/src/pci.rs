@@ -12,6 +12,7 @@ use lockdep::order::{Before, Held};
 use rustix::io::Errno;
 
 use crate::bus::{Bus, BusType};
+use crate::dd::keep_frame;
 use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
 
@@ -177,12 +178,13 @@ impl BusType for PciBusType {
 
 #[inline(never)]
 fn pci_device_probe(driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
-    driver.probe(device)
+    keep_frame(driver.probe(device))
 }
 
 #[inline(never)]
 fn pci_device_remove(driver: &dyn Driver, device: &mut LockedDevice<'_>) {
     driver.remove(device);
+    keep_frame(device);
 }
 
 /// Plugs a function in: puts it on the bus, where a driver may take it.
