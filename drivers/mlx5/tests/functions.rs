@@ -436,6 +436,26 @@ fn the_log_is_a_real_cards() {
 }
 
 #[test]
+fn removal_says_what_a_real_card_says() {
+    let host = host(KernelVersion::V7_2);
+    let pci = host.machine.driver_core.pci();
+    let before = host.machine.log().len();
+    let function = pci.find_device("0000:00:09.0").unwrap();
+    pci.remove_device(&mut Held::root(), &function);
+    assert!(host.client().dev_show().is_empty());
+    let status = "mode(LEGACY), nvfs(0), necvfs(0), active vports(0)";
+    assert_eq!(
+        host.machine.log()[before..],
+        [
+            format!("mlx5_core 0000:00:09.0: E-Switch: Unload vfs: {status}"),
+            format!("mlx5_core 0000:00:09.0: E-Switch: Disable: {status}"),
+            format!("mlx5_core 0000:00:09.0: E-Switch: Disable: {status}"),
+            "mlx5_core 0000:00:09.0: E-Switch: cleanup".to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn two_functions_of_an_adapter_have_their_own_numbers() {
     let mut profile = Profile::CONNECTX_7;
     profile.physical_functions = 2;
