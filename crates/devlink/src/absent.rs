@@ -126,6 +126,10 @@ pub(crate) fn doit(
 pub(crate) fn dump_one(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlink::Result {
     let attrs = request.attrs();
     match request.cmd() {
+        cmd::REGION_READ if request.kernel() == KernelVersion::V6_1 => {
+            named_port_exists(devl, request)?;
+            Err(Errno::INVAL.into())
+        }
         cmd::REGION_READ => {
             let region = attrs
                 .get(attr::REGION_NAME)

@@ -14,7 +14,7 @@ use netlink::devlink::Needs;
 use netlink::genl::{
     Batch, Caller, DumpCursor, DumpState, Family, FamilyHandle, FamilySpec, Reply, Request,
 };
-use netlink::{Attrs, Error, KernelVersion, attr, cmd};
+use netlink::{Attrs, Error, ExtAck, KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink};
@@ -60,6 +60,36 @@ impl Family for DevlinkFamily {
         caller: &dyn Caller,
         reply: &mut Reply<'_>,
     ) -> netlink::Result {
+        let served = self.serve(request, caller, reply);
+        served.map_err(|error| in_the_kernels_words(error, self.kernel))
+    }
+
+    fn dumpit(
+        &self,
+        request: &mut Request<'_>,
+        cursor: &mut DumpCursor,
+        batch: &mut Batch<'_>,
+    ) -> Result<DumpState, Error> {
+        if request.cmd() == cmd::PORT_PARAM_GET {
+            // Not an error but a warning; the words are those of the error all the same.
+            let error = Error::with_msg(Errno::INVAL, param::PORT_PARAMS);
+            let error = in_the_kernels_words(error, self.kernel);
+            if let Some(said) = error.ext_ack() {
+                *request.ext_ack() = said.clone();
+            }
+            return Ok(DumpState::Done);
+        }
+        self.dump(request, cursor, batch)
+    }
+}
+
+impl DevlinkFamily {
+    fn serve(
+        &self,
+        request: &mut Request<'_>,
+        caller: &dyn Caller,
+        reply: &mut Reply<'_>,
+    ) -> netlink::Result {
         let needs = netlink::devlink::needs(request.cmd());
         if needs == Needs::Nothing {
             notify::filter_set_doit(request);
@@ -75,6 +105,9 @@ impl Family for DevlinkFamily {
         }
         let mut devl = devlink.lock_registered(&mut held, net)?;
         if needs == Needs::Port {
+            if port::cannot_be_deleted(&devl, request) {
+                return Err(Errno::OPNOTSUPP.into());
+            }
             let port = port_from_attrs(&devl, request.attrs())?;
             return port_doit(&mut devl, &port, request, reply);
         }
@@ -82,16 +115,12 @@ impl Family for DevlinkFamily {
         instance_doit(&mut devl, request, reply)
     }
 
-    fn dumpit(
+    fn dump(
         &self,
         request: &mut Request<'_>,
         cursor: &mut DumpCursor,
         batch: &mut Batch<'_>,
     ) -> Result<DumpState, Error> {
-        if request.cmd() == cmd::PORT_PARAM_GET {
-            request.ext_ack().set_msg(param::PORT_PARAMS);
-            return Ok(DumpState::Done);
-        }
         if request.cmd() == cmd::HEALTH_REPORTER_DUMP_GET {
             // Also when there is no such instance.
             return Err(Errno::INVAL.into());
@@ -131,6 +160,18 @@ impl fmt::Debug for DevlinkFamily {
             .field("kernel", &self.kernel)
             .finish_non_exhaustive()
     }
+}
+
+/// Kernel 6.1 puts the name of the source file, as if of a module, in front of what it says itself. What drivers say is not in
+/// the error but in the request.
+fn in_the_kernels_words(mut error: Error, kernel: KernelVersion) -> Error {
+    if kernel == KernelVersion::V6_1 {
+        let said = error.ext_ack().and_then(ExtAck::msg).map(str::to_owned);
+        if let Some(said) = said {
+            error = error.msg_fmt(format_args!("leftover: {said}"));
+        }
+    }
+    error
 }
 
 /// The instance that a dump comes to next; the cursor is set to it.

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use netlink::genl::{self, Request, Socket};
-use netlink::{Attrs, RawAttr, Writer, attr, cmd};
+use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
 use crate::{dev, param, port};
@@ -104,18 +104,57 @@ const CONFIG: usize = 0;
 pub(crate) fn register(objects: &Objects<'_>) {
     dev::notify(objects, cmd::NEW);
     // Line cards.
-    port::notify_all(objects, cmd::PORT_NEW);
+    port::notify_all(objects, cmd::PORT_NEW, Order::Up);
     // Trap policers, trap groups, traps, rate objects, regions.
-    param::notify_all(objects, cmd::PARAM_NEW);
+    param::notify_all(objects, cmd::PARAM_NEW, Order::Up);
 }
 
-/// Tells that all the instance has goes, and the instance: [`register`] backwards (`devlink_notify_unregister`).
+/// Tells that all the instance has goes, and the instance: kind for kind [`register`] backwards, within a kind upwards since
+/// the kernel has numbers for all objects (`devlink_notify_unregister`).
 pub(crate) fn unregister(objects: &Objects<'_>) {
-    param::notify_all(objects, cmd::PARAM_DEL);
+    let order = match objects.devlink().kernel() {
+        KernelVersion::V6_1 => Order::Down,
+        _ => Order::Up,
+    };
+    param::notify_all(objects, cmd::PARAM_DEL, order);
     // Regions, rate objects, traps, trap groups, trap policers.
-    port::notify_all(objects, cmd::PORT_DEL);
+    port::notify_all(objects, cmd::PORT_DEL, order);
     // Line cards.
     dev::notify(objects, cmd::DEL);
+}
+
+/// In which order the objects of a kind are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Smallest number first.
+    Up,
+    /// Largest number first.
+    Down,
+}
+
+impl Order {
+    /// The objects in this order.
+    pub(crate) fn of<T>(
+        self,
+        mut objects: impl DoubleEndedIterator<Item = T>,
+    ) -> impl Iterator<Item = T> {
+        std::iter::from_fn(move || match self {
+            Self::Up => objects.next(),
+            Self::Down => objects.next_back(),
+        })
+    }
+}
+
+/// What kernel 6.1 tells the namespace that an instance leaves, before the driver takes its objects down.
+pub(crate) fn leave(objects: &Objects<'_>) {
+    param::notify_all(objects, cmd::PARAM_DEL, Order::Up);
+    dev::notify(objects, cmd::DEL);
+}
+
+/// What kernel 6.1 tells the namespace that an instance has entered, after the driver has brought its objects up.
+pub(crate) fn enter(objects: &Objects<'_>) {
+    dev::notify(objects, cmd::NEW);
+    param::notify_all(objects, cmd::PARAM_NEW, Order::Up);
 }
 
 /// Serves `NOTIFY_FILTER_SET`: the socket's filter is the one of its last request, none if that names nothing.

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use netlink::genl::{Batch, DumpCursor, Reply, Request};
 use netlink::wire::kind;
-use netlink::{Attr, Error, ExtAck, RawAttr, Writer, attr, cmd};
+use netlink::{Attr, Error, ExtAck, KernelVersion, RawAttr, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink, Objects};
+use crate::notify::Order;
 use crate::reload::ReloadActions;
 
 mod generic;
@@ -365,13 +366,10 @@ fn notify(objects: &Objects<'_>, item: &ParamItem, cmd: u8) {
     }
 }
 
-/// One notification for each parameter, in the order of their numbers, for register and unregister alike.
-pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8) {
-    objects
-        .state
-        .params
-        .values()
-        .for_each(|item| notify(objects, item, cmd));
+/// One notification for each parameter, by number.
+pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
+    let items = objects.state.params.values();
+    order.of(items).for_each(|item| notify(objects, item, cmd));
 }
 
 // The handlers.
@@ -453,6 +451,10 @@ pub(crate) fn set_doit(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlin
     } else {
         let set = param.set.as_ref().ok_or(Errno::OPNOTSUPP)?;
         match new {
+            // Kernel 6.1 gives the driver's function no place to say anything.
+            Some(value) if request.kernel() == KernelVersion::V6_1 => {
+                set(devl, cmode, &value, &mut ExtAck::default())?;
+            }
             Some(value) => set(devl, cmode, &value, request.ext_ack())?,
             None => param.reset_default.as_ref().ok_or(Errno::OPNOTSUPP)?(
                 devl,

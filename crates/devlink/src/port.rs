@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use net_core::netdev::RegState;
 use net_core::{Netdev, NetdevEvent, NotifierBlock};
 use netlink::genl::{Batch, DumpCursor, Reply, Request};
-use netlink::{Error, ExtAck, Writer, attr, cmd};
+use netlink::{Error, ExtAck, KernelVersion, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink, Objects};
+use crate::notify::Order;
 
 mod attrs;
 mod function;
@@ -177,13 +179,10 @@ impl Port {
     }
 }
 
-/// One notification for each port, by number, for register and unregister alike.
-pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8) {
-    objects
-        .state
-        .ports
-        .values()
-        .for_each(|port| port.notify(cmd));
+/// One notification for each port, by number.
+pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
+    let ports = objects.state.ports.values();
+    order.of(ports).for_each(|port| port.notify(cmd));
 }
 
 // The handlers.
@@ -316,6 +315,14 @@ pub(crate) fn new_doit(
     replied
 }
 
+/// Whether this asks to delete a port of a device that has none to delete. Kernel 6.1 says so before it looks for the port, for
+/// the operation was the device's then.
+pub(crate) fn cannot_be_deleted(devl: &Devl<'_>, request: &Request<'_>) -> bool {
+    request.cmd() == cmd::PORT_DEL
+        && request.kernel() == KernelVersion::V6_1
+        && !devl.ops().can_create_ports()
+}
+
 /// `net/devlink/port.c: devlink_nl_port_del_doit`
 pub(crate) fn del_doit(
     devl: &mut Devl<'_>,
@@ -399,20 +406,47 @@ pub(crate) fn netdevice_notifier() -> Arc<NotifierBlock> {
 fn devlink_port_netdevice_event(port: &Port, event: NetdevEvent, dev: &Netdev) {
     // A device can be sent to another namespace than its instance's: there the port has no device.
     let is_here = port.devlink.is_in(dev.net().id());
+    let device = || EthDevice {
+        ifindex: dev.ifindex(),
+        name: dev.name(),
+    };
     let as_it_is = |device: Option<EthDevice>| match port.port_type() {
         PortType::Eth(_) => PortType::Eth(device),
         other => other,
     };
+    if port.devlink.kernel() == KernelVersion::V6_1 {
+        return port_type_in_6_1(port, event, dev, is_here);
+    }
     match event {
         NetdevEvent::PostInit => port.set_type(PortType::Eth(None)),
         NetdevEvent::Register | NetdevEvent::ChangeName if is_here => {
-            port.set_type(as_it_is(Some(EthDevice {
-                ifindex: dev.ifindex(),
-                name: dev.name(),
-            })));
+            port.set_type(as_it_is(Some(device())));
         }
         NetdevEvent::Unregister if is_here => port.set_type(as_it_is(None)),
         NetdevEvent::PreUninit => port.set_type(PortType::NotSet),
+        _ => {}
+    }
+}
+
+/// In kernel 6.1 drivers set a port's type themselves, after they have registered its device and before they unregister it;
+/// that is told. What happens to the device in between is seen in the port, but not told.
+fn port_type_in_6_1(port: &Port, event: NetdevEvent, dev: &Netdev, is_here: bool) {
+    let device = is_here.then(|| EthDevice {
+        ifindex: dev.ifindex(),
+        name: dev.name(),
+    });
+    let typed = port.port_type() != PortType::NotSet;
+    let goes = matches!(
+        dev.reg_state(),
+        RegState::Unregistering | RegState::Unregistered
+    );
+    match event {
+        NetdevEvent::Register if !typed => port.set_type(PortType::Eth(device)),
+        NetdevEvent::Unregister if goes => port.set_type(PortType::NotSet),
+        NetdevEvent::Unregister => port.type_lock().ty = PortType::Eth(None),
+        NetdevEvent::Register | NetdevEvent::ChangeName => {
+            port.type_lock().ty = PortType::Eth(device);
+        }
         _ => {}
     }
 }

@@ -179,22 +179,31 @@ pub(crate) fn devlink_reload(
     let devlink = devl.devlink();
     let ops = devl.ops();
     let remote_stats = devl.state.remote_stats;
+    // Kernel 6.1 tells of a move before and after everything else, the others when it happens.
+    let tells_at_both_ends = devlink.kernel() == KernelVersion::V6_1;
+    let netns_change = dest.is_some();
+    let dest = dest.filter(|dest| dest.id() != devlink.net().id());
+    let moves = dest.is_some();
 
-    ops.reload_down(
-        devl,
-        ReloadDown {
-            netns_change: dest.is_some(),
-            action,
-            limit,
-        },
-        extack,
-    )?;
+    if moves && tells_at_both_ends {
+        notify::leave(devl);
+    }
+    let down = ReloadDown {
+        netns_change,
+        action,
+        limit,
+    };
+    ops.reload_down(devl, down, extack)?;
 
-    if let Some(dest) = dest.filter(|dest| dest.id() != devlink.net().id()) {
+    if let Some(dest) = dest {
         // The users learn of what is left after the driver's first half; the rest goes and comes with its halves.
-        notify::unregister(devl);
-        devl.set_net(dest);
-        notify::register(devl);
+        if tells_at_both_ends {
+            devl.set_net(dest);
+        } else {
+            notify::unregister(devl);
+            devl.set_net(dest);
+            notify::register(devl);
+        }
     }
 
     if action == ReloadAction::DriverReinit {
@@ -214,6 +223,9 @@ pub(crate) fn devlink_reload(
     }
     let performed = result?;
 
+    if moves && tells_at_both_ends {
+        notify::enter(devl);
+    }
     devlink.warn_on(
         !performed.contains(action),
         "devlink_reload",
@@ -300,8 +312,13 @@ pub(crate) fn reload_doit(
     let dest = match &netns {
         Some(netns) => {
             let moves = !devl.devlink().is_in(NetId(netns.net.0));
-            if moves && action != ReloadAction::DriverReinit {
-                return refuse(Errno::OPNOTSUPP, only_reinit_moves(devl.devlink().kernel()));
+            // Kernel 6.1 leaves it to the driver.
+            let checked = request.kernel() != KernelVersion::V6_1;
+            if checked && moves && action != ReloadAction::DriverReinit {
+                return refuse(
+                    Errno::OPNOTSUPP,
+                    "dev: Changing namespace is only supported for reinit action",
+                );
             }
             Some(devl.devlink().subsystem().net_of(netns)?)
         }
@@ -347,13 +364,4 @@ fn netns_get(attrs: Attrs<'_>, caller: &dyn Caller) -> Result<Option<NetnsRef>, 
         return Err(Errno::PERM.into());
     }
     Ok(Some(netns))
-}
-
-/// The one text of the core with a module's name in front: that of the source file, which has moved.
-fn only_reinit_moves(kernel: KernelVersion) -> &'static str {
-    if kernel == KernelVersion::V6_1 {
-        "devlink: Changing namespace is only supported for reinit action"
-    } else {
-        "dev: Changing namespace is only supported for reinit action"
-    }
 }

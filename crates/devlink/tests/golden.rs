@@ -1,6 +1,8 @@
 //! The bytes of real kernels: every request that iproute2 sent to a real netdevsim, sent to the toy that looks like it, must be
 //! answered with the same bytes. Masked: interface indexes, which the real machine counted on from reload to reload.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::atomic::Ordering;
@@ -116,7 +118,7 @@ fn replay(file: &str, kernel: KernelVersion, family_id: u16) {
                 hex(&expected),
                 "{}: {}",
                 case.name,
-                hex(&[bytes.clone()])[0]
+                hex(std::slice::from_ref(bytes))[0]
             );
             if case.name == "monitor" {
                 let news: Vec<_> = monitor.drain().iter().map(|bytes| masked(bytes)).collect();

@@ -1,6 +1,8 @@
 //! What the types of the driver API refuse. The driver is a small crate of its own, so that the compiler speaks to it as to
 //! any driver's author.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

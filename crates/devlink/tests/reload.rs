@@ -1,6 +1,8 @@
 //! `RELOAD`: every check in the kernel's order, what each failure leaves, the move between namespaces, and how instances come
 //! home when a namespace ends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::Arc;
@@ -375,5 +377,79 @@ fn the_count_of_other_hosts_reloads_is_shown_whatever_this_one_supports() {
         .map(|entry| entry.nested().nth(1).unwrap().u32())
         .collect();
     assert_eq!(counts, [Some(0), Some(1)]);
+    machine.assert_clean();
+}
+
+/// As a real kernel 6.1 told it, except for removal, whose order is the driver's.
+#[test]
+fn kernel_6_1_tells_of_a_move_before_and_after_everything_else() {
+    let machine = Machine::new(KernelVersion::V6_1);
+    let toy = machine.new_device(10, 2);
+    let n1 = machine.namespaces.add("n1");
+    let (here, there) = (
+        machine.client().listen(),
+        Client::in_netns(&machine, &n1).listen(),
+    );
+    let mut client = machine.client();
+    client
+        .process
+        .fds
+        .lock()
+        .unwrap()
+        .insert(4, Arc::clone(&n1));
+    client
+        .doit(cmd::RELOAD, handle(10).u32(attr::NETNS_FD, 4))
+        .ok();
+    let goes = [cmd::PARAM_DEL, cmd::PARAM_DEL, cmd::DEL];
+    // Without a type, and gone.
+    let port_goes = [cmd::PORT_NEW, cmd::PORT_DEL];
+    assert_eq!(
+        commands(&here.notifications()),
+        [&goes[..], &port_goes, &port_goes].concat()
+    );
+    let port_comes = [cmd::PORT_NEW, cmd::PORT_NEW];
+    let comes = [cmd::NEW, cmd::PARAM_NEW, cmd::PARAM_NEW, cmd::NEW];
+    let news = there.notifications();
+    assert_eq!(
+        commands(&news),
+        [&port_comes[..], &port_comes, &comes].concat()
+    );
+    let named = |news: &Message| news.text(&[attr::PORT_NETDEV_NAME.number()]);
+    assert_eq!(named(&news[0]), None);
+    assert_eq!(named(&news[1]).as_deref(), Some("eth0"));
+
+    // A device that is renamed shows it, and nobody is told.
+    let dev = &toy.netdevs()[0];
+    let mut held = Held::root();
+    machine
+        .net_core
+        .rtnl_lock(&mut held)
+        .dev_change_name(dev, "up0")
+        .unwrap();
+    assert_eq!(there.notifications(), []);
+    let mut other = Client::in_netns(&machine, &n1);
+    let [first, _] = other
+        .dump(cmd::PORT_GET, handle(99))
+        .ok()
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        named(&first).as_deref(),
+        Some("up0"),
+        "a dump of 6.1 looks at no handle"
+    );
+
+    let answer = other.doit(cmd::RELOAD, handle(10).u8(attr::RELOAD_ACTION, 2));
+    let text = "leftover: Requested reload action is not supported by the driver";
+    assert_eq!(answer.error(), (Errno::OPNOTSUPP, Some(text)));
+    toy.dont_allow_reload.store(true, Ordering::Relaxed);
+    let answer = other.doit(cmd::RELOAD, handle(10));
+    let text = "netdevsim: User forbid the reload for testing purposes";
+    assert_eq!(answer.error(), (Errno::OPNOTSUPP, Some(text)));
+    let absent = handle(10).u32(attr::PORT_INDEX, 9);
+    assert_eq!(
+        other.doit(cmd::PORT_DEL, absent).error(),
+        (Errno::OPNOTSUPP, None)
+    );
     machine.assert_clean();
 }

@@ -1,6 +1,8 @@
 //! Eight threads at once: reloads here and into namespaces that come and go, settings, dumps, devices that come and go. At
 //! the end nothing has been reported, nothing is left over, and the observed lock order is the declared one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netlink::attr::port_fn as fn_attr;
 use netlink::genl::Request;
-use netlink::{Bitfield32, Error, ExtAck, RawAttr, Writer, attr};
+use netlink::{Bitfield32, Error, ExtAck, KernelVersion, RawAttr, Writer, attr};
 use rustix::io::Errno;
 
 use super::{Port, PortOp, PortType};
@@ -165,7 +165,15 @@ pub(super) fn set(
     let parsed = parsed.map_err(|error| error.msg("Fail to parse port function attributes"))?;
     let attrs = parsed.attrs();
     let has = port.ops.provides();
-    let refuse = |text, attr| Err(Error::with_msg(Errno::OPNOTSUPP, text).bad_attr(attr));
+    let kernel = request.kernel();
+    let refuse = |text, attr| {
+        let error = Error::with_msg(Errno::OPNOTSUPP, text);
+        Err(if kernel == KernelVersion::V6_1 {
+            error
+        } else {
+            error.bad_attr(attr)
+        })
+    };
 
     let hw_addr = attrs.get(fn_attr::HW_ADDR);
     if let Some(attr) = hw_addr.filter(|_| !has.contains(PortOp::FnHwAddrSet)) {
