@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use driver_core::{DriverCore, Klog, Work, Workqueue};
-use lock_order::{PernetOps, Rtnl};
+use lock_order::Rtnl;
 use lockdep::order::{self, Held, Unlocked};
 use rustix::io::Errno;
 
@@ -16,6 +16,7 @@ use crate::netdev::Netdev;
 use crate::pernet::PernetList;
 use crate::register::DefaultDevice;
 use crate::rtnl::RtnlState;
+use crate::rwsem::PernetRwsem;
 use crate::source::{NamespaceSource, NetnsHandle};
 
 /// Namespaces, network devices and their notifiers of one machine.
@@ -27,7 +28,7 @@ pub struct NetCore {
     pub(crate) init_net: Arc<Net>,
     init_handle: Arc<dyn NetnsHandle>,
     /// The list of pernet operations; held for reading while a namespace comes or goes.
-    pub(crate) pernet_ops_rwsem: order::RwLock<PernetOps, PernetList>,
+    pub(crate) pernet_ops_rwsem: PernetRwsem<PernetList>,
     /// The namespaces, the oldest first. A leaf.
     nets: lockdep::RwLock<Vec<Arc<Net>>>,
     /// One namespace is set up at a time.
@@ -64,9 +65,7 @@ impl NetCore {
             nets: lockdep::RwLock::named("net_rwsem", vec![Arc::clone(&init_net)]),
             init_net,
             init_handle: init,
-            pernet_ops_rwsem: order::RwLock::new(PernetList::starting_with(Arc::new(
-                DefaultDevice,
-            ))),
+            pernet_ops_rwsem: PernetRwsem::new(PernetList::starting_with(Arc::new(DefaultDevice))),
             setup_lock: lockdep::Mutex::named("setup_net", ()),
             cleanup_list: lockdep::Mutex::named("cleanup_list", Vec::new()),
             netns_wq,

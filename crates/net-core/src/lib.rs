@@ -11,6 +11,7 @@
 //! | `namespace` | how namespaces come and go: `setup_net`, `cleanup_net` | `net/core/net_namespace.c` |
 //! | [`pernet`] | who wants to know of it | `register_pernet_subsys` |
 //! | `nsid` | the small numbers by which namespaces know each other | `peernet2id` |
+//! | `rwsem` | `pernet_ops_rwsem`, with waits that end | |
 //! | [`rtnl`] | the lock of all network devices | `net/core/rtnetlink.c` |
 //! | [`netdev`], `register` | a network device, its life and its moves | `net/core/dev.c` |
 //! | [`notifier`] | who wants to know of those: the three kinds | `register_netdevice_notifier*` |
@@ -34,6 +35,7 @@ pub mod outside;
 pub mod pernet;
 mod register;
 pub mod rtnl;
+mod rwsem;
 pub mod source;
 pub mod testutil;
 

@@ -14,6 +14,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lock_order::{PernetOps, Rtnl};
 use lockdep::order::{Before, Held};
@@ -140,11 +141,16 @@ impl Chain {
     }
 }
 
+/// How long a global notifier waits for `pernet_ops_rwsem` before it goes on without. All it does is protected by
+/// `rtnl_mutex` too.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl NetCore {
     /// Registers a global notifier and tells it of every device in every namespace.
     ///
-    /// When the calling thread itself holds `pernet_ops_rwsem`, which only `Held::against_declared_order` makes possible,
-    /// a kernel would stop here for ever. Here the lock validator reports it, and the function goes on without the lock.
+    /// When the calling thread itself holds `pernet_ops_rwsem`, or a lock that the holder waits for, which only
+    /// `Held::against_declared_order` makes possible, a kernel would stop here for ever. Here the lock validator reports
+    /// it, and the function goes on without the lock; in the second case after two seconds.
     ///
     /// # Errors
     /// `EEXIST` when it is registered; what it answers to `Register`, after the replay has been undone.
@@ -157,7 +163,7 @@ impl NetCore {
     where
         H: Before<PernetOps> + Before<Rtnl>,
     {
-        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write_or_deadlock(held) {
+        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write(held, PATIENCE) {
             return self.rtnl_lock(&mut held).register_global(block);
         }
         self.rtnl_lock(held).register_global(block)
@@ -177,7 +183,7 @@ impl NetCore {
     where
         H: Before<PernetOps> + Before<Rtnl>,
     {
-        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write_or_deadlock(held) {
+        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write(held, PATIENCE) {
             return self.rtnl_lock(&mut held).unregister_global(block);
         }
         self.rtnl_lock(held).unregister_global(block)

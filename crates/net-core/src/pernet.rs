@@ -1,6 +1,7 @@
 //! Who wants to know when namespaces come and go (`register_pernet_subsys`, `register_pernet_device`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lock_order::PernetOps;
 use lockdep::order::{Before, Held};
@@ -110,7 +111,7 @@ impl NetCore {
         let core = self.arc();
         let (mut list, mut held) = self
             .pernet_ops_rwsem
-            .write_or_deadlock(held)
+            .write(held, Duration::MAX)
             .map_err(|_| Errno::DEADLK)?;
         part(&mut list).push(Arc::clone(&operations));
         let mut initialised = Vec::new();
@@ -140,7 +141,7 @@ impl NetCore {
         let core = self.arc();
         let (mut list, mut held) = self
             .pernet_ops_rwsem
-            .write_or_deadlock(held)
+            .write(held, Duration::MAX)
             .map_err(|_| Errno::DEADLK)?;
         let list = &mut *list;
         let removed = [&mut list.subsystems, &mut list.devices]
