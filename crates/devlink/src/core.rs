@@ -154,6 +154,8 @@ impl Devlink {
     }
 
     /// Locks the instance (`devl_lock`).
+    #[track_caller]
+    #[inline(always)]
     pub fn lock<'t, H: Before<DevlinkLock>>(
         self: &'t Arc<Self>,
         held: &'t mut Held<'_, H>,
@@ -176,6 +178,8 @@ impl Devlink {
     /// # Errors
     ///
     /// `ENODEV` if the instance is no longer there for that namespace.
+    #[track_caller]
+    #[inline(always)]
     pub fn lock_registered<'t, H: Before<DevlinkLock>>(
         self: &'t Arc<Self>,
         held: &'t mut Held<'_, H>,

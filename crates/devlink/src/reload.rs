@@ -1,7 +1,7 @@
 //! `RELOAD`: take the driver's objects down, perhaps move the instance to another network namespace, and bring them up again.
 //!
-//! One order of events serves the command and the end of a namespace ([`devlink_reload`]); only the command has a request to
-//! check first ([`reload_doit`]). Both call it with the device lock and the instance lock held: the device lock, so that a
+//! One order of events serves the command and the end of a namespace (`devlink_reload`); only the command has a request to
+//! check first (`reload_doit`). Both call it with the device lock and the instance lock held: the device lock, so that a
 //! driver may do in a reload what the driver core asserts it for, and so that reload cannot meet probe or remove.
 //!
 //! What a reload leaves behind when it fails: an error of `reload_down` changes nothing at all. After that the move to the
@@ -169,6 +169,7 @@ pub(crate) fn actions_valid(ops: &dyn Ops) -> bool {
 /// # Errors
 ///
 /// Those of the driver's two halves; see the module for what is left then.
+#[inline(never)]
 pub(crate) fn devlink_reload(
     devl: &mut Devl<'_>,
     dest: Option<Arc<Net>>,
@@ -262,6 +263,7 @@ impl Objects<'_> {
 }
 
 /// Serves `RELOAD`, with the lock of the instance's device held: `net/devlink/dev.c: devlink_nl_reload_doit`.
+#[inline(never)]
 pub(crate) fn reload_doit(
     devl: &mut Devl<'_>,
     request: &mut Request<'_>,
