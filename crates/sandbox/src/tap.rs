@@ -77,18 +77,36 @@ struct Made {
 
 /// Makes a tap in the wire's namespace, on the wire's thread, and moves it.
 fn create(inner: &mut Inner, wanted: &Wanted) -> Result<Made> {
+    let Some((before, after)) = wanted.name.split_once("%d") else {
+        return create_named(inner, wanted, &wanted.name);
+    };
+    for number in 0_u32.. {
+        let name = format!("{before}{number}{after}");
+        if inner.link(Some(inner.id(wanted.net)?), &name)?.is_some() {
+            continue;
+        }
+        match create_named(inner, wanted, &name) {
+            Err(Errno::EXIST) => {} // somebody was faster
+            result => return result,
+        }
+    }
+    Err(Errno::NFILE) // as `net/core/dev.c: __dev_alloc_name` when no number is left
+}
+
+fn create_named(inner: &mut Inner, wanted: &Wanted, name: &str) -> Result<Made> {
     let fd = Arc::new(open_tun()?);
-    let mut request = IfReq::new("ultap%d")?;
+    // Under its name from the start: the kernel takes a new one, while moving, only if this one is taken there; a rename
+    // afterwards would be news to everybody.
+    let mut request = IfReq::new(name)?;
     request.value[..2].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
     request.ioctl(fd.as_fd(), TUNSETIFF)?;
     set_carrier(fd.as_fd(), wanted.carrier)?;
-    let here = name_of(fd.as_fd())?;
-    let (index, _) = inner.link(None, &here)?.ok_or(Errno::NODEV)?;
+    let (index, _) = inner.link(None, name)?.ok_or(Errno::NODEV)?;
     let request = Request::link(rtnl::RTM_SETLINK, index)
         .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
         .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
     inner.route.call(request, |_| {})?;
-    send_to(inner, &fd, index, wanted.net, &wanted.name)
+    send_to(inner, &fd, index, wanted.net, name)
 }
 
 /// Moves a tap from the wire's namespace to where it belongs.
