@@ -5,33 +5,23 @@
 //! part in its adapter and has its parts on the auxiliary bus. A reload leaves the first state alone and goes through
 //! the other two ([`unload_one`], [`load_one`]). `&dev->intf_state_mutex` is held for each such change.
 //!
-//! Since Linux 5.18 all of it runs with the instance locked. In November 2021 probe and remove did not lock the instance:
+//! Since Linux 6.0 all of it runs with the instance locked. In November 2021 probe and remove did not lock the instance:
 //! they registered it last and unregistered it first, so that nobody could see it in between.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::sync::Arc;
 
-use devlink::{Devl, Devlink, Objects, Port};
-use driver_core::pci::{self, Address};
-use driver_core::{Device, Driver, Level, LockedDevice};
+use devlink::{Devl, Devlink, Objects};
+use driver_core::{Device, Driver, LockedDevice, pci};
 use lock_order::{DeviceLock, DriverLock};
-use lockdep::order::{self, Held};
-use lockdep::{ClassKey, DynamicClass};
+use lockdep::order::Held;
 use rustix::io::Errno;
 
-use crate::dev::{self, Parts};
-use crate::devcom::Component;
-use crate::fw_reset::Firmware;
-use crate::lag::{self, Lag};
+use crate::core_dev::{CoreDev, IntfState};
 use crate::locking::DriverLocking;
 use crate::module::Module;
-use crate::netdev::Uplink;
-use crate::params::{self, DriverInit, Settings};
+use crate::params::{self, DriverInit};
 use crate::profile::Profile;
-use crate::{eswitch, fw_reset, ports};
-
-/// The class of the state mutex while all devices shared one; today each device has its own.
-static INTF_STATE_MUTEX: ClassKey = ClassKey::new("&dev->intf_state_mutex");
+use crate::{dev, eswitch, fw_reset, lag, ports};
 
 /// The PCI driver `mlx5_core`.
 #[derive(Debug)]
@@ -82,176 +72,6 @@ impl Driver for CoreDriver {
     }
 }
 
-/// One function of an adapter (`struct mlx5_core_dev`).
-pub struct CoreDev {
-    this: Weak<CoreDev>,
-    module: Arc<Module>,
-    device: Arc<Device>,
-    address: Address,
-    profile: Arc<Profile>,
-    /// Number shared by the function's parts, unique on the machine.
-    adev_idx: u32,
-    /// Set once, right after allocation; the subsystem owns the instance, the instance owns this.
-    devlink: OnceLock<Weak<Devlink>>,
-    hca_devcom_comp: Arc<Component>,
-    intf_state_mutex: order::Mutex<DriverLock, IntfState>,
-    pub(crate) settings: Settings,
-    pub(crate) firmware: Firmware,
-    pub(crate) lag: lockdep::Mutex<Option<Arc<Lag>>>,
-    pub(crate) uplink: Uplink,
-    uplink_port: lockdep::Mutex<Option<Arc<Port>>>,
-}
-
-/// What `&dev->intf_state_mutex` protects.
-#[derive(Debug, Default)]
-pub struct IntfState {
-    /// The function is loaded (`MLX5_INTERFACE_STATE_UP`).
-    up: bool,
-    /// The parts on the auxiliary bus.
-    pub(crate) parts: Parts,
-    /// The driverinit parameters in effect: those of the last probe or reload.
-    pub(crate) config: DriverInit,
-}
-
-impl CoreDev {
-    fn alloc(module: &Arc<Module>, device: &Arc<Device>) -> Result<Arc<Self>, Errno> {
-        let address = pci::function(device).ok_or(Errno::NODEV)?.address;
-        let profile = module.profile_of(address).ok_or(Errno::NODEV)?;
-        let adev_idx = module.adev_ida.alloc()?;
-        let intf_state_mutex = match module.config().locking {
-            DriverLocking::Today => order::Mutex::with_class(
-                DynamicClass::new("&dev->intf_state_mutex"),
-                IntfState::default(),
-            ),
-            DriverLocking::November2021 => {
-                order::Mutex::with_class(&INTF_STATE_MUTEX, IntfState::default())
-            }
-        };
-        let dev = Arc::new_cyclic(|this| CoreDev {
-            this: Weak::clone(this),
-            hca_devcom_comp: module.devcom.register_component(profile.system_image_guid),
-            settings: Settings::new(&profile),
-            firmware: Firmware::new(&profile),
-            module: Arc::clone(module),
-            device: Arc::clone(device),
-            address,
-            profile,
-            adev_idx,
-            devlink: OnceLock::new(),
-            intf_state_mutex,
-            lag: lockdep::Mutex::named("mlx5 lag", None),
-            uplink: Uplink::new(),
-            uplink_port: lockdep::Mutex::named("mlx5 uplink port", None),
-        });
-        dev.hca_devcom_comp.add(&dev);
-        Ok(dev)
-    }
-
-    /// A reference to itself, for who was called through one of its traits.
-    pub(crate) fn this(&self) -> Arc<Self> {
-        self.this
-            .upgrade()
-            .expect("who calls a method holds a reference")
-    }
-
-    /// The module that drives it.
-    pub fn module(&self) -> &Arc<Module> {
-        &self.module
-    }
-
-    /// The PCI function.
-    pub fn device(&self) -> &Arc<Device> {
-        &self.device
-    }
-
-    /// Where the function sits.
-    pub fn address(&self) -> Address {
-        self.address
-    }
-
-    /// The adapter's model.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
-    /// The generation of locking.
-    pub fn locking(&self) -> DriverLocking {
-        self.module.config().locking
-    }
-
-    /// The number of the function within the adapter, which is also the number of its port
-    /// (`lib/mlx5.h: mlx5_get_dev_index`).
-    pub fn dev_index(&self) -> u8 {
-        self.address.function()
-    }
-
-    /// The function's id in the firmware; part of every port index.
-    pub fn vhca_id(&self) -> u16 {
-        u16::from(self.dev_index())
-    }
-
-    /// The number that the function's parts carry in their names.
-    pub fn adev_idx(&self) -> u32 {
-        self.adev_idx
-    }
-
-    /// The MAC address of the function's network device.
-    pub fn mac(&self) -> [u8; 6] {
-        self.profile.mac(self.dev_index())
-    }
-
-    /// The function's devlink instance (`priv_to_devlink`).
-    pub fn devlink(&self) -> Arc<Devlink> {
-        self.devlink
-            .get()
-            .and_then(Weak::upgrade)
-            .expect("the instance is allocated by probe_one and lives until remove_one frees it")
-    }
-
-    /// The adapter that the function is part of.
-    pub(crate) fn hca_devcom_comp(&self) -> &Arc<Component> {
-        &self.hca_devcom_comp
-    }
-
-    /// The devlink port with the connector, while there is one.
-    pub fn uplink_port(&self) -> Option<Arc<Port>> {
-        self.uplink_port
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn set_uplink_port(&self, port: Option<Arc<Port>>) -> Option<Arc<Port>> {
-        let mut uplink_port = self
-            .uplink_port
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *uplink_port, port)
-    }
-
-    /// A line in the log (`mlx5_core_info`).
-    pub(crate) fn info(&self, text: fmt::Arguments<'_>) {
-        self.device.info(text);
-    }
-
-    /// A warning in the log. With the function's name in front, as the kernel's has it with line and process id, which
-    /// mean nothing here (`mlx5_core_warn`).
-    pub(crate) fn warn(&self, text: fmt::Arguments<'_>) {
-        self.device.log(Level::Warning, text);
-    }
-
-    /// An error in the log (`mlx5_core_err`).
-    pub(crate) fn err(&self, text: fmt::Arguments<'_>) {
-        self.device.log(Level::Err, text);
-    }
-}
-
-impl fmt::Debug for CoreDev {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CoreDev({})", self.address)
-    }
-}
-
 /// The driver takes a function on.
 #[inline(never)]
 fn probe_one(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
@@ -264,13 +84,11 @@ fn probe_one(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<(), 
     {
         Ok(devlink) => devlink,
         Err(errno) => {
-            module.adev_ida.free(dev.adev_idx);
+            module.adev_ida.free(dev.adev_idx());
             return Err(errno);
         }
     };
-    dev.devlink
-        .set(Arc::downgrade(&devlink))
-        .expect("a new function has no instance yet");
+    dev.set_devlink(&devlink);
     device.set_drvdata(Arc::clone(&dev));
     dev.info(format_args!("enabling device (0000 -> 0002)"));
     let result = init_one(&dev, device.held());
@@ -279,7 +97,7 @@ fn probe_one(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<(), 
             "mlx5_init_one failed with error code {}",
             -errno.raw_os_error()
         ));
-        module.adev_ida.free(dev.adev_idx);
+        module.adev_ida.free(dev.adev_idx());
         devlink.free(device.held());
     }
     result
@@ -297,7 +115,7 @@ fn remove_one(device: &mut LockedDevice<'_>) {
         eswitch::disable_sriov(&dev);
     }
     uninit_one(&dev, device.held());
-    dev.module.adev_ida.free(dev.adev_idx);
+    dev.module().adev_ida.free(dev.adev_idx());
     devlink.free(device.held());
 }
 
@@ -310,7 +128,7 @@ fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> Result<(), E
     }
     let mut devl = devlink.lock(held);
     // Since 6.3 an instance may be registered before its objects, and users see them appear one by one.
-    let registers_first = dev.module.kernel_is_at_least(6, 3);
+    let registers_first = dev.module().kernel_is_at_least(6, 3);
     if registers_first {
         devl.register();
     }
@@ -327,7 +145,7 @@ fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> Result<(), E
 #[inline(never)]
 fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let (objects, held) = devl.parts();
-    let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+    let (mut state, mut held) = dev.intf_state_mutex().lock(held);
     function_setup(dev);
     init_once(dev);
     params::register(dev, objects)?;
@@ -364,7 +182,7 @@ fn init_one_unlocked(
         config
     };
     let result = {
-        let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+        let (mut state, mut held) = dev.intf_state_mutex().lock(held);
         state.config = config;
         function_setup(dev);
         init_once(dev);
@@ -410,7 +228,7 @@ fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
     if dev.locking() == DriverLocking::November2021 {
         devlink.unregister(held);
         {
-            let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+            let (mut state, mut held) = dev.intf_state_mutex().lock(held);
             uninit_loaded(dev, &mut state, None, &mut held);
         }
         let mut devl = devlink.lock(held);
@@ -419,13 +237,13 @@ fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
         return;
     }
     let mut devl = devlink.lock(held);
-    let unregisters_first = !dev.module.kernel_is_at_least(6, 3);
+    let unregisters_first = !dev.module().kernel_is_at_least(6, 3);
     if unregisters_first {
         devl.unregister();
     }
     {
         let (objects, held) = devl.parts();
-        let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+        let (mut state, mut held) = dev.intf_state_mutex().lock(held);
         uninit_loaded(dev, &mut state, Some(&mut *objects), &mut held);
         params::unregister(dev, objects);
     }
@@ -459,7 +277,7 @@ fn uninit_loaded(
 #[inline(never)]
 pub fn unload_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) {
     let (objects, held) = devl.parts();
-    let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+    let (mut state, mut held) = dev.intf_state_mutex().lock(held);
     eswitch::disable(dev);
     dev::detach_device(dev, &mut state, &mut held);
     ports::uplink_unregister(dev, objects);
@@ -478,7 +296,7 @@ pub fn unload_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) {
 #[inline(never)]
 pub fn load_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let (objects, held) = devl.parts();
-    let (mut state, mut held) = dev.intf_state_mutex.lock(held);
+    let (mut state, mut held) = dev.intf_state_mutex().lock(held);
     if state.up {
         dev.warn(format_args!("interface is up, NOP"));
         return Ok(());
@@ -506,7 +324,7 @@ pub fn load_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
 #[inline(never)]
 fn function_setup(dev: &CoreDev) {
     dev.info(format_args!("firmware version: {}", dev.firmware.running()));
-    dev.info(format_args!("{}", dev.profile.pcie_bandwidth));
+    dev.info(format_args!("{}", dev.profile().pcie_bandwidth));
 }
 
 /// Takes the function from the firmware. Nothing of it is visible.
@@ -517,7 +335,8 @@ fn function_teardown(_dev: &CoreDev) {}
 fn init_once(dev: &CoreDev) {
     dev.info(format_args!(
         "Rate limit: {} rates are supported, range: 0Mbps to {}Mbps",
-        dev.profile.rate_limits, dev.profile.max_rate_mbps
+        dev.profile().rate_limits,
+        dev.profile().max_rate_mbps
     ));
     eswitch::init(dev);
 }

@@ -13,7 +13,7 @@ use lockdep::order::Held;
 use rustix::io::Errno;
 
 use crate::MODULE_NAME;
-use crate::core::{CoreDev, IntfState};
+use crate::core_dev::{CoreDev, IntfState};
 use crate::params::DriverInit;
 
 /// One line of the table (`mlx5_adev_devices`).

@@ -10,7 +10,7 @@ use lock_order::DriverLock;
 use lockdep::order;
 use lockdep::{ClassKey, DynamicClass};
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 use crate::locking::DriverLocking;
 
 /// The mutex of November 2021: one for all devices.

@@ -1,6 +1,6 @@
 //! The embedded switch of a function, in legacy mode: how its ports are numbered and what it says in the log.
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 
 /// The vport number of the uplink, the port with the connector (`MLX5_VPORT_UPLINK`).
 pub const VPORT_UPLINK: u16 = 0xffff;

@@ -9,7 +9,8 @@ use devlink::Devl;
 use netlink::ExtAck;
 use rustix::io::Errno;
 
-use crate::core::{self, CoreDev};
+use crate::core;
+use crate::core_dev::CoreDev;
 use crate::profile::{FwVersion, Profile};
 
 /// The firmware of a function, as far as a driver sees it.

@@ -13,7 +13,7 @@ use lockdep::ClassKey;
 use lockdep::order::{self, Held};
 use net_core::{Net, Netdev, NetdevEvent, NotifierBlock};
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 use crate::locking::DriverLocking;
 
 static LDEV_LOCK: ClassKey = ClassKey::new("&ldev->lock");

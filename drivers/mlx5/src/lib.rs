@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | [`module`] | what loading the modules does, and what all functions share | `main.c: mlx5_init` |
 //! | [`mod@core`] | a function's life: probe, set up, load, unload | `main.c` |
+//! | [`core_dev`] | the function itself | `struct mlx5_core_dev` |
 //! | [`dev`] | the parts on the auxiliary bus | `dev.c` |
 //! | [`ops`] | devlink operations | `devlink.c` |
 //! | [`params`] | devlink parameters | `devlink.c`, `lib/nv_param.c`, `fs_core.c`, `eswitch.c`, `fw_reset.c` |
@@ -27,6 +28,7 @@
 //! of 2021, `mlx5_intf_mutex`), `&ldev->lock` and the lock of the uplink's network device, `rtnl_mutex`.
 
 pub mod core;
+pub mod core_dev;
 pub mod dev;
 pub mod devcom;
 pub mod eswitch;

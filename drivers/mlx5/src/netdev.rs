@@ -14,7 +14,7 @@ use lockdep::order::{self, Before, Held};
 use net_core::{Netdev, NetdevInit, NetdevOps, RtnlGuard};
 use rustix::io::Errno;
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 use crate::lag;
 use crate::module::Module;
 

@@ -8,7 +8,8 @@ use devlink::{
 use netlink::ExtAck;
 use rustix::io::Errno;
 
-use crate::core::{self, CoreDev};
+use crate::core;
+use crate::core_dev::CoreDev;
 use crate::fw_reset;
 
 impl Ops for CoreDev {

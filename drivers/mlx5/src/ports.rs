@@ -9,7 +9,7 @@ use std::sync::Arc;
 use devlink::{Flavour, NoPortOps, Objects, PortAttrs};
 use rustix::io::Errno;
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 use crate::eswitch::{self, VPORT_UPLINK};
 use crate::params::DriverInit;
 

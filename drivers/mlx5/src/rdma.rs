@@ -16,7 +16,7 @@ use lockdep::order::Held;
 use net_core::{Netdev, NetdevEvent, NotifierBlock};
 use rustix::io::Errno;
 
-use crate::core::CoreDev;
+use crate::core_dev::CoreDev;
 use crate::locking::DriverLocking;
 use crate::module::Module;
 use crate::netdev::{self, UplinkListener};
