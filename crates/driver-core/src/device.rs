@@ -123,9 +123,9 @@ impl Device {
         self.log(Level::Info, text);
     }
 
-    /// Takes the device's lock (`device_lock`). Part of its caller, so that reports name who wanted the lock.
+    /// Takes the device's lock (`device_lock`).
     #[track_caller]
-    #[inline(always)]
+    #[inline(never)]
     pub fn lock<'t, H>(self: &'t Arc<Self>, held: &'t mut Held<'_, H>) -> LockedDevice<'t>
     where
         H: Before<DeviceLock>,

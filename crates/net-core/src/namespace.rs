@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::core::NetCore;
 use crate::net::{Net, NetId, NetRef, lock};
 use crate::pernet::PernetList;
+use crate::rwsem::down_read;
 use crate::source::NetnsHandle;
 
 impl NetCore {
@@ -45,7 +46,7 @@ impl NetCore {
     {
         let net = self.meet(&*handle)?;
         if !net.is_set_up() {
-            let (list, mut held) = self.pernet_ops_rwsem.read(held);
+            let (list, mut held) = down_read!(self.pernet_ops_rwsem, held);
             self.setup_net(&list, &net, &mut held)?;
         }
         Ok(NetRef::new(net, handle))
@@ -135,7 +136,7 @@ impl NetCore {
 
     /// The work item behind [`get_net_deferred`](NetCore::get_net_deferred).
     pub(crate) fn setup_new_nets(self: &Arc<Self>, held: &mut Held<'_, Unlocked>) {
-        let (list, mut held) = self.pernet_ops_rwsem.read(held);
+        let (list, mut held) = down_read!(self.pernet_ops_rwsem, held);
         for net in self.nets() {
             if net.is_set_up() {
                 continue;
@@ -183,7 +184,7 @@ pub(crate) fn cleanup_net(core: &Arc<NetCore>, held: &mut Held<'_, Unlocked>) {
     gone.reverse();
 
     {
-        let (list, mut held) = core.pernet_ops_rwsem.read(held);
+        let (list, mut held) = down_read!(core.pernet_ops_rwsem, held);
 
         core.unhash(&gone);
         for net in &gone {

@@ -24,6 +24,7 @@ use crate::core::NetCore;
 use crate::net::{Net, NetId, lock};
 use crate::netdev::Netdev;
 use crate::rtnl::RtnlGuard;
+use crate::rwsem::down_write;
 
 /// What happens to a network device (`enum netdev_cmd`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -163,7 +164,7 @@ impl NetCore {
     where
         H: Before<PernetOps> + Before<Rtnl>,
     {
-        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write(held, PATIENCE) {
+        if let Ok((_list, mut held)) = down_write!(self.pernet_ops_rwsem, held, PATIENCE) {
             return self.rtnl_lock(&mut held).register_global(block);
         }
         self.rtnl_lock(held).register_global(block)
@@ -183,7 +184,7 @@ impl NetCore {
     where
         H: Before<PernetOps> + Before<Rtnl>,
     {
-        if let Ok((_list, mut held)) = self.pernet_ops_rwsem.write(held, PATIENCE) {
+        if let Ok((_list, mut held)) = down_write!(self.pernet_ops_rwsem, held, PATIENCE) {
             return self.rtnl_lock(&mut held).unregister_global(block);
         }
         self.rtnl_lock(held).unregister_global(block)

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::core::NetCore;
 use crate::net::Net;
+use crate::rwsem::down_write;
 
 /// What a subsystem does for each namespace (`struct pernet_operations`). All of it is called with `pernet_ops_rwsem`
 /// held: for writing while the subsystem is registered or unregistered, for reading when a namespace comes or goes.
@@ -109,10 +110,8 @@ impl NetCore {
         H: Before<PernetOps>,
     {
         let core = self.arc();
-        let (mut list, mut held) = self
-            .pernet_ops_rwsem
-            .write(held, Duration::MAX)
-            .map_err(|_| Errno::DEADLK)?;
+        let (mut list, mut held) =
+            down_write!(self.pernet_ops_rwsem, held, Duration::MAX).map_err(|_| Errno::DEADLK)?;
         part(&mut list).push(Arc::clone(&operations));
         let mut initialised = Vec::new();
         for net in self.nets_set_up() {
@@ -139,10 +138,8 @@ impl NetCore {
         H: Before<PernetOps>,
     {
         let core = self.arc();
-        let (mut list, mut held) = self
-            .pernet_ops_rwsem
-            .write(held, Duration::MAX)
-            .map_err(|_| Errno::DEADLK)?;
+        let (mut list, mut held) =
+            down_write!(self.pernet_ops_rwsem, held, Duration::MAX).map_err(|_| Errno::DEADLK)?;
         let list = &mut *list;
         let removed = [&mut list.subsystems, &mut list.devices]
             .into_iter()

@@ -42,9 +42,9 @@ pub struct RtnlGuard<'t> {
 }
 
 impl NetCore {
-    /// Takes `rtnl_mutex` (`rtnl_lock`). Part of its caller, so that reports name who wanted the lock.
+    /// Takes `rtnl_mutex` (`rtnl_lock`).
     #[track_caller]
-    #[inline(always)]
+    #[inline(never)]
     pub fn rtnl_lock<'t, H>(&'t self, held: &'t mut Held<'_, H>) -> RtnlGuard<'t>
     where
         H: Before<Rtnl>,

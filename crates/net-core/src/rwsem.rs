@@ -12,16 +12,16 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use lock_order::PernetOps;
-use lockdep::order::{self, Before, Held, Level};
-use lockdep::{LockMap, WouldDeadlock};
+use lockdep::LockMap;
+use lockdep::order::{self, Level};
 
 /// A value that namespaces come and go under (read), or that changes as a whole (write).
 pub(crate) struct PernetRwsem<T> {
     gate: Mutex<Gate>,
     opened: Condvar,
-    lock: order::RwLock<PernetOps, T>,
+    pub(crate) lock: order::RwLock<PernetOps, T>,
     /// Of the lock's class: for who has to give up.
-    wanted: LockMap,
+    pub(crate) wanted: LockMap,
 }
 
 /// Who is past the gate. A standard mutex: it is the waiting part of a lock that is validated right behind it.
@@ -33,18 +33,20 @@ struct Gate {
 
 /// Read access.
 pub(crate) struct ReadGuard<'t, T> {
-    value: order::RwLockReadGuard<'t, PernetOps, T>,
-    _past: Past<'t, T>,
+    pub(crate) value: order::RwLockReadGuard<'t, PernetOps, T>,
+    #[expect(dead_code, reason = "its drop opens the gate")]
+    pub(crate) past: Past<'t, T>,
 }
 
 /// Write access.
 pub(crate) struct WriteGuard<'t, T> {
-    value: order::RwLockWriteGuard<'t, PernetOps, T>,
-    _past: Past<'t, T>,
+    pub(crate) value: order::RwLockWriteGuard<'t, PernetOps, T>,
+    #[expect(dead_code, reason = "its drop opens the gate")]
+    pub(crate) past: Past<'t, T>,
 }
 
 /// This thread is past the gate. Dropped after the lock.
-struct Past<'t, T>(&'t PernetRwsem<T>);
+pub(crate) struct Past<'t, T>(&'t PernetRwsem<T>);
 
 impl<T> Drop for Past<'_, T> {
     fn drop(&mut self) {
@@ -70,45 +72,8 @@ impl<T> PernetRwsem<T> {
         }
     }
 
-    /// Takes the lock for reading (`down_read`).
-    #[track_caller]
-    #[inline(always)]
-    pub(crate) fn read<'t, H: Before<PernetOps>>(
-        &'t self,
-        held: &'t mut Held<'_, H>,
-    ) -> (ReadGuard<'t, T>, Held<'t, PernetOps>) {
-        let past = self.enter_reader();
-        let (value, held) = self.lock.read(held);
-        (ReadGuard { value, _past: past }, held)
-    }
-
-    /// Takes the lock for writing (`down_write`), or says why not: the calling thread holds it itself, or others have held it
-    /// for longer than `limit`. Either has then been shown to the validator.
-    #[track_caller]
-    #[inline(always)]
-    pub(crate) fn write<'t, H: Before<PernetOps>>(
-        &'t self,
-        held: &'t mut Held<'_, H>,
-        limit: Duration,
-    ) -> Result<(WriteGuard<'t, T>, Held<'t, PernetOps>), WouldDeadlock> {
-        match self.enter_writer(limit) {
-            Entered::Past(past) => {
-                let (value, held) = self.lock.write_or_deadlock(held)?;
-                Ok((WriteGuard { value, _past: past }, held))
-            }
-            // The validator knows that this thread holds the lock, reports it and refuses.
-            Entered::Own => match self.lock.write_or_deadlock(held) {
-                Ok(_) => Err(WouldDeadlock),
-                Err(refused) => Err(refused),
-            },
-            Entered::TooLong => {
-                self.wanted.touch();
-                Err(WouldDeadlock)
-            }
-        }
-    }
-
-    fn enter_reader(&self) -> Past<'_, T> {
+    /// Past the gate, for reading; only [`down_read`] calls this.
+    pub(crate) fn enter_reader(&self) -> Past<'_, T> {
         let mut gate = self.gate();
         while gate.writer.is_some() {
             gate = self
@@ -120,7 +85,8 @@ impl<T> PernetRwsem<T> {
         Past(self)
     }
 
-    fn enter_writer(&self, limit: Duration) -> Entered<'_, T> {
+    /// Past the gate, for writing; only [`down_write`] calls this.
+    pub(crate) fn enter_writer(&self, limit: Duration) -> Entered<'_, T> {
         let own = thread::current().id();
         let gate = self.gate();
         if gate.writer == Some(own) || gate.readers.contains(&own) {
@@ -144,8 +110,43 @@ impl<T> PernetRwsem<T> {
     }
 }
 
+/// Takes the lock for reading: the guard and the new token. A macro, so that reports name who takes it.
+macro_rules! down_read {
+    ($rwsem:expr, $held:expr) => {{
+        let rwsem = &$rwsem;
+        let past = rwsem.enter_reader();
+        let (value, held) = rwsem.lock.read($held);
+        ($crate::rwsem::ReadGuard { value, past }, held)
+    }};
+}
+pub(crate) use down_read;
+
+/// Takes the lock for writing, or says why not: the calling thread holds it itself, or others have held it for longer than
+/// the limit. Either has then been shown to the validator. A macro, so that reports name who takes it.
+macro_rules! down_write {
+    ($rwsem:expr, $held:expr, $limit:expr) => {{
+        let rwsem = &$rwsem;
+        match rwsem.enter_writer($limit) {
+            $crate::rwsem::Entered::Past(past) => rwsem
+                .lock
+                .write_or_deadlock($held)
+                .map(|(value, held)| ($crate::rwsem::WriteGuard { value, past }, held)),
+            // The validator knows that this thread holds the lock, reports it and refuses.
+            $crate::rwsem::Entered::Own => match rwsem.lock.write_or_deadlock($held) {
+                Ok(_) => Err(lockdep::WouldDeadlock),
+                Err(refused) => Err(refused),
+            },
+            $crate::rwsem::Entered::TooLong => {
+                rwsem.wanted.touch();
+                Err(lockdep::WouldDeadlock)
+            }
+        }
+    }};
+}
+pub(crate) use down_write;
+
 /// How an attempt to write ended at the gate.
-enum Entered<'t, T> {
+pub(crate) enum Entered<'t, T> {
     Past(Past<'t, T>),
     /// The thread is past it already.
     Own,

@@ -96,6 +96,12 @@ fn a_global_notifier_in_namespace_exit_is_reported_and_nothing_hangs() {
     ] {
         assert!(circular.contains(expected), "{expected}\n{circular}");
     }
+    // Who took it, not the function that takes it.
+    let holder = circular
+        .lines()
+        .find(|line| line.contains("(pernet_ops_rwsem)"))
+        .unwrap();
+    assert!(holder.contains("::cleanup_net+0x"), "{holder}");
     for expected in [
         "WARNING: possible recursive locking detected",
         "(pernet_ops_rwsem){++++}-{",

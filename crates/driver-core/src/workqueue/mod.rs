@@ -96,7 +96,7 @@ impl Workqueue {
 
     /// Waits for everything that is queued now (`flush_workqueue`); not for delayed items whose time has not come.
     #[track_caller]
-    #[inline(always)]
+    #[inline(never)]
     pub fn flush(&self) {
         self.inner.map.touch();
         self.inner.shared.flush_queue(&self.inner);
@@ -190,7 +190,7 @@ impl Work {
     /// Waits until the item, if it waits or runs, has run (`flush_work`); one that waits for its time is queued at once
     /// (`flush_delayed_work`). `true` if there was something to wait for.
     #[track_caller]
-    #[inline(always)]
+    #[inline(never)]
     pub fn flush(&self) -> bool {
         self.inner.map.touch();
         match self.inner.shared.get() {
@@ -210,7 +210,7 @@ impl Work {
     /// Makes the item not wait any more and waits for a run that has begun (`cancel_work_sync`): afterwards it neither
     /// waits nor runs. It cannot be queued meanwhile. `true` if it waited.
     #[track_caller]
-    #[inline(always)]
+    #[inline(never)]
     pub fn cancel_sync(&self) -> bool {
         self.inner.map.touch();
         match self.inner.shared.get() {
