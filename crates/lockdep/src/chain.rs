@@ -21,6 +21,18 @@ impl Word {
     pub(crate) const TRY: u64 = 1 << 2;
     /// Of a lock whose order is not checked.
     pub(crate) const UNCHECKED: u64 = 1 << 3;
+    /// Of a lock whose class allows several to be held at once, in the order of their addresses.
+    pub(crate) const BY_ADDRESS: u64 = 1 << 4;
+    /// Taken under a lock that serialises all who take several of this class.
+    pub(crate) const NESTED: u64 = 1 << 5;
+    /// Taken in a signal handler.
+    pub(crate) const IN_HANDLER: u64 = 1 << 6;
+    /// Taken while no signal handler can run on the thread.
+    pub(crate) const BLOCKED: u64 = 1 << 7;
+    /// Where the rank begins that orders locks of one class: 20 bits, 0 for none.
+    pub(crate) const RANK_SHIFT: u32 = 8;
+    /// The largest rank.
+    pub(crate) const MAX_RANK: u32 = (1 << 20) - 1;
     /// Where the class id begins.
     pub(crate) const CLASS_SHIFT: u32 = 32;
 
@@ -42,6 +54,14 @@ impl Word {
 
     pub(crate) const fn is_try(self) -> bool {
         self.0 & Self::TRY != 0
+    }
+
+    pub(crate) const fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub(crate) const fn rank(self) -> u32 {
+        (self.0 >> Self::RANK_SHIFT) as u32 & Self::MAX_RANK
     }
 
     pub(crate) const fn is_checked(self) -> bool {

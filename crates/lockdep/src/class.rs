@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::chain::Word;
 use crate::graph;
 use crate::order::LevelInfo;
+use crate::thread::{self, Mode};
 
 /// The name and identity of a lock class, for a `static`.
 ///
@@ -144,50 +145,88 @@ impl From<&DynamicClass> for Class {
     }
 }
 
-/// What kind of thing waits and is waited for: decides the numbers behind the usage characters in a report.
+/// How whoever has to wait for a lock waits, in the kernel's numbers (`include/linux/lockdep_types.h:
+/// enum lockdep_wait_type`). Under a lock, only locks may be taken whose way of waiting is not
+/// greater than the lock's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A sleeping lock: mutex, read-write semaphore.
-    Sleep,
-    /// A pseudo-lock: a work queue, a work item, a wait.
-    Pseudo,
+pub struct Wait {
+    /// What the lock needs from what is held around it.
+    pub(crate) outer: u8,
+    /// What it allows to be taken under it.
+    pub(crate) inner: u8,
+}
+
+impl Wait {
+    /// Not a lock: takes no part in this rule. Work queues and other pseudo-locks.
+    pub const NONE: Self = Self::both(0);
+    /// Never waits, but allows no sleep: a read-side critical section as of RCU.
+    pub const READ_SECTION: Self = Self { outer: 1, inner: 3 };
+    /// Spins. All that a signal handler may take.
+    pub const SPIN: Self = Self::both(2);
+    /// Spins, or sleeps where the whole program is built to preempt it: the kernel's `spinlock_t`.
+    pub const SPIN_OR_SLEEP: Self = Self::both(3);
+    /// Puts the thread to sleep: mutex, read-write lock.
+    pub const SLEEP: Self = Self::both(4);
+    /// Suspends an asynchronous task; not to be waited for by who blocks the task's thread.
+    pub const TASK: Self = Self::both(5);
+
+    const fn both(wait: u8) -> Self {
+        Self {
+            outer: wait,
+            inner: wait,
+        }
+    }
 }
 
 /// The validator's part of a lock: which class it is of. The kernel's `struct lockdep_map`.
-pub(crate) struct Map {
+#[doc(hidden)]
+pub struct Map {
     /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
     word: AtomicU64,
-    pub(crate) kind: Kind,
+    pub(crate) wait: Wait,
     pub(crate) class: Class,
     pub(crate) level: Option<&'static LevelInfo>,
 }
 
 impl Map {
-    pub(crate) const fn new(class: Class, kind: Kind) -> Self {
-        Self {
-            word: AtomicU64::new(0),
-            kind,
-            class,
-            level: None,
-        }
+    pub(crate) const fn new(class: Class, wait: Wait) -> Self {
+        Self::with_word(class, wait, 0, None)
     }
 
-    pub(crate) const fn novalidate(class: Class, kind: Kind) -> Self {
-        Self {
-            word: AtomicU64::new(Word::UNCHECKED),
-            kind,
-            class,
-            level: None,
-        }
+    pub(crate) const fn novalidate(class: Class, wait: Wait) -> Self {
+        Self::with_word(class, wait, Word::UNCHECKED, None)
     }
 
-    pub(crate) const fn leveled(class: Class, kind: Kind, level: &'static LevelInfo) -> Self {
+    pub(crate) const fn leveled(class: Class, wait: Wait, level: &'static LevelInfo) -> Self {
         let word = if level.novalidate { Word::UNCHECKED } else { 0 };
+        Self::with_word(class, wait, word, Some(level))
+    }
+
+    /// Allows several locks of the class to be held at once, in the order of their addresses.
+    pub(crate) const fn by_address(class: Class, wait: Wait) -> Self {
+        Self::with_word(class, wait, Word::BY_ADDRESS, None)
+    }
+
+    /// Allows several locks of the class to be held at once, smaller ranks first.
+    pub(crate) const fn ranked(class: Class, wait: Wait, rank: u32) -> Self {
+        assert!(
+            rank < Word::MAX_RANK,
+            "the rank of a lock must be less than 2^20 - 1"
+        );
+        Self::with_word(class, wait, ((rank + 1) as u64) << Word::RANK_SHIFT, None)
+    }
+
+    const fn with_word(
+        class: Class,
+        wait: Wait,
+        word: u64,
+        level: Option<&'static LevelInfo>,
+    ) -> Self {
         Self {
             word: AtomicU64::new(word),
-            kind,
+            wait,
             class,
-            level: Some(level),
+            level,
         }
     }
 
@@ -200,6 +239,16 @@ impl Map {
     /// Whether the order of this lock is checked.
     pub(crate) fn is_checked(&self) -> bool {
         Word(self.word()).is_checked()
+    }
+
+    /// Whether the calling thread holds it, in any way or in this one.
+    pub(crate) fn is_held(&self, mode: Option<Mode>) -> bool {
+        let as_wanted = |held: Word| mode.is_none_or(|mode| held.mode() == mode as u64);
+        thread::with(|thread| {
+            thread
+                .held()
+                .any(|lock| lock.is(self.address()) && as_wanted(lock.word))
+        })
     }
 
     /// Remembers the class, so that the next acquisition need not ask.
@@ -220,5 +269,11 @@ impl fmt::Debug for Map {
         f.debug_struct("Map")
             .field("class", &self.class)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        thread::freed(self);
     }
 }

@@ -23,22 +23,28 @@
 //! For locks whose order is known beforehand, [`order`] makes the wrong one a compile error.
 
 mod chain;
+mod check;
 mod class;
 mod graph;
 mod miss;
 pub mod order;
+pub mod raw;
 mod report;
+pub mod signal;
 mod stack;
 mod sync;
 mod thread;
+mod warn;
 
-pub use class::{Class, ClassKey, DynamicClass};
+pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
 pub use report::{Banner, Report, ReportKind, reports, set_handler, set_task_context};
 pub use sync::WouldDeadlock;
 pub use sync::condvar::Condvar;
 pub use sync::lock_map::{LockMap, LockMapGuard};
 pub use sync::mutex::{Mutex, MutexGuard};
+pub use sync::nesting::Lockdep;
 pub use sync::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use thread::Mode;
 
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult, WaitTimeoutResult};

@@ -14,15 +14,17 @@ use crate::chain::{self, ChainKey, Word};
 use crate::class::Map;
 use crate::miss;
 use crate::sync::WouldDeadlock;
+use crate::warn;
 
 /// How many locks a thread may hold before the validator loses sight of the rest. The kernel's `MAX_LOCK_DEPTH` is 48.
 pub(crate) const DEPTH: usize = 64;
 
 /// How a lock is taken: the kernel's `read` argument of `lock_acquire`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u64)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Exclusively.
+    #[default]
     Write = 0,
     /// Shared, but a waiting writer goes first.
     Read = 1,
@@ -41,17 +43,47 @@ pub(crate) enum How {
     Pseudo,
 }
 
+/// One way of taking a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// Mode and flags, as they stand in a [`Word`].
+    pub(crate) flags: u64,
+    pub(crate) subclass: u32,
+    pub(crate) how: How,
+}
+
+impl Request {
+    #[inline(always)]
+    pub(crate) const fn wait(mode: Mode) -> Self {
+        Self {
+            flags: mode as u64,
+            subclass: 0,
+            how: How::Wait,
+        }
+    }
+
+    /// The word of an acquisition.
+    #[inline(always)]
+    pub(crate) fn word(self, thread: &Thread, map: &Map) -> Word {
+        let subclass = u64::from(self.subclass) << Word::CLASS_SHIFT;
+        Word((map.word() + subclass) | self.flags | thread.context.get())
+    }
+}
+
 /// One lock that a thread holds: the kernel's `struct held_lock`.
 #[derive(Clone, Copy)]
 pub(crate) struct HeldLock {
     /// Of the chain that ends with this lock.
     pub(crate) key: ChainKey,
-    /// Address of the lock's [`Map`].
+    /// Address of the lock's [`Map`]; one more while the lock is pinned.
     pub(crate) map: usize,
     /// The code that took it.
     pub(crate) ip: usize,
     pub(crate) word: Word,
 }
+
+/// In the place of a lock's address: here a signal handler interrupted the thread.
+pub(crate) const INTERRUPT: usize = 2;
 
 impl HeldLock {
     const NONE: Self = Self {
@@ -60,14 +92,21 @@ impl HeldLock {
         ip: 0,
         word: Word(0),
     };
+
+    /// Whether it is the lock with this address.
+    pub(crate) const fn is(&self, map: usize) -> bool {
+        self.map & !1 == map
+    }
 }
 
 /// What the validator knows about a thread.
 pub(crate) struct Thread {
     /// How many locks are held: the newest is `held[depth]`.
     pub(crate) depth: Cell<usize>,
+    /// The flags of a [`Word`] that depend on what the thread is doing: in a signal handler, signals blocked.
+    pub(crate) context: Cell<u64>,
     /// Entry 0 stands for "nothing held".
-    pub(crate) held: [Cell<HeldLock>; DEPTH + 1],
+    held: [Cell<HeldLock>; DEPTH + 1],
     /// Locks taken beyond [`DEPTH`].
     pub(crate) untracked: Cell<usize>,
     /// The validator itself is at work on this thread: what it takes is not its business.
@@ -78,18 +117,43 @@ thread_local! {
     static THREAD: Thread = const {
         Thread {
             depth: Cell::new(0),
+            context: Cell::new(0),
             held: [const { Cell::new(HeldLock::NONE) }; DEPTH + 1],
             untracked: Cell::new(0),
             busy: Cell::new(false),
         }
     };
+    /// Looks at the end of the thread whether it still holds locks.
+    static EXIT: Exit = const { Exit };
+}
+
+/// Its destructor runs when the thread ends.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        with(|thread| {
+            if thread.depth.get() > 0 {
+                warn::still_held(thread);
+            }
+        });
+    }
 }
 
 impl Thread {
     /// The locks held, oldest first.
-    pub(crate) fn held(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = HeldLock> + ExactSizeIterator + '_ {
+    pub(crate) fn held(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
+        self.entries().filter(|lock| lock.map != INTERRUPT)
+    }
+
+    /// The locks held, newest first, as far as the thread took them where it is now: in the signal handler, or outside.
+    pub(crate) fn held_here(&self) -> impl Iterator<Item = HeldLock> + '_ {
+        self.entries()
+            .rev()
+            .take_while(|lock| lock.map != INTERRUPT)
+    }
+
+    fn entries(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
         let depth = self.depth.get().min(DEPTH);
         self.held[1..=depth].iter().map(Cell::get)
     }
@@ -99,33 +163,47 @@ impl Thread {
         self.held[self.depth.get().min(DEPTH)].get().key
     }
 
-    /// Makes the thread known to the validator; it must hold nothing.
+    /// Makes the thread known to the validator, unless it is; a thread that is not known holds nothing.
     pub(crate) fn register(&self) {
-        self.held[0].set(HeldLock {
-            key: ChainKey::EMPTY,
-            ..HeldLock::NONE
-        });
-    }
-
-    pub(crate) fn is_registered(&self) -> bool {
-        self.held[0].get().key != ChainKey::UNREGISTERED
-    }
-
-    /// Adds a lock on top. The caller has made sure that there is room.
-    #[inline(always)]
-    pub(crate) fn push(&self, lock: HeldLock) {
-        let depth = self.depth.get();
-        if let Some(slot) = self.held.get(depth + 1) {
-            slot.set(lock);
-            self.depth.set(depth + 1);
+        if self.held[0].get().key == ChainKey::UNREGISTERED {
+            self.held[0].set(HeldLock {
+                key: ChainKey::EMPTY,
+                ..HeldLock::NONE
+            });
+            // Where thread-local values are being destroyed there is no looking at the end any more.
+            let _ = EXIT.try_with(|_| ());
         }
     }
 
-    /// Takes out a lock that is not the newest and brings the keys of the newer ones up to date
-    /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether the lock was held.
-    fn remove(&self, map: usize) -> bool {
+    /// Adds a lock on top, if there is room.
+    #[inline(always)]
+    pub(crate) fn push(&self, lock: HeldLock) -> bool {
+        let depth = self.depth.get();
+        let Some(slot) = self.held.get(depth + 1) else {
+            return false;
+        };
+        slot.set(lock);
+        self.depth.set(depth + 1);
+        true
+    }
+
+    /// A signal handler begins: what it takes is taken under nothing that is held now. Says whether there was room to note it.
+    pub(crate) fn interrupt(&self) -> bool {
+        let word = Word(Word::IN_HANDLER);
+        let key = self.key().extend(word);
+        self.push(HeldLock {
+            key,
+            map: INTERRUPT,
+            ip: 0,
+            word,
+        })
+    }
+
+    /// Takes out the newest entry of this address and brings the keys of the newer ones up to date
+    /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether there was one.
+    pub(crate) fn remove(&self, map: usize) -> bool {
         let depth = self.depth.get().min(DEPTH);
-        let Some(at) = (1..=depth).rev().find(|&at| self.held[at].get().map == map) else {
+        let Some(at) = (1..=depth).rev().find(|&at| self.held[at].get().is(map)) else {
             return false;
         };
         for at in at..depth {
@@ -135,6 +213,48 @@ impl Thread {
         }
         self.depth.set(depth - 1);
         true
+    }
+
+    /// Marks the newest entry of this lock as pinned, or takes the mark away. Says whether the lock is held and was not so before.
+    pub(crate) fn pin(&self, map: usize, pinned: bool) -> bool {
+        let depth = self.depth.get().min(DEPTH);
+        let entry = (1..=depth).rev().find(|&at| self.held[at].get().is(map));
+        entry.is_some_and(|at| {
+            let mut lock = self.held[at].get();
+            let changed = (lock.map != map) != pinned;
+            lock.map = map | usize::from(pinned);
+            self.held[at].set(lock);
+            changed
+        })
+    }
+}
+
+/// Reports if the lock that serialises others is not held.
+pub(crate) fn require_nest(map: &Map, nest: &Map) {
+    with(|thread| {
+        if !thread.held().any(|lock| lock.is(nest.address())) {
+            warn::nest_not_taken(thread, map, nest);
+        }
+    });
+}
+
+/// A lock's memory is given back: no thread can tell of others what they hold, but of itself it can.
+#[inline]
+pub(crate) fn freed(map: &Map) {
+    with(|thread| {
+        if thread.depth.get() > 0 {
+            freed_slow(thread, map);
+        }
+    });
+}
+
+#[cold]
+#[inline(never)]
+fn freed_slow(thread: &Thread, map: &Map) {
+    if let Some(lock) = thread.held().find(|lock| lock.is(map.address())) {
+        warn::held_lock_freed(thread, &lock, size_of_val(map));
+        // What is there next is another lock.
+        thread.remove(map.address());
     }
 }
 
@@ -214,20 +334,31 @@ impl Drop for Release<'_> {
 #[cold]
 #[inline(never)]
 fn release_slow(thread: &Thread, map: &Map) {
-    if thread.remove(map.address()) {
+    let address = map.address();
+    if let Some(lock) = thread.held().rfind(|lock| lock.is(address)) {
+        if lock.map != address {
+            warn::releasing_pinned(thread, &lock);
+        }
+        thread.remove(address);
         return;
     }
     match thread.untracked.get() {
-        0 => miss::bad_unlock(thread, map),
+        0 => warn::bad_unlock(thread, map),
         untracked => thread.untracked.set(untracked - 1),
     }
 }
 
+/// Ends an acquisition for which there is no [`Release`].
+#[inline]
+pub(crate) fn release(map: &Map) {
+    drop(Release { map });
+}
+
 /// Pushes the lock if the chain that it makes is known to be in order.
 #[inline(always)]
-fn push_known(thread: &Thread, map: &Map, flags: u64, ip: usize) -> bool {
+fn push_known(thread: &Thread, map: &Map, request: Request, ip: usize) -> bool {
     let depth = thread.depth.get();
-    let word = Word(map.word() | flags);
+    let word = request.word(thread, map);
     if depth < DEPTH {
         let key = thread.held[depth].get().key.extend(word);
         if chain::is_known(key) {
@@ -256,26 +387,26 @@ pub(crate) fn acquire<'a>(
     ip: usize,
 ) -> Release<'a> {
     with(|thread| {
-        if !push_known(thread, map, mode as u64, ip) {
-            miss::acquire_or_panic(thread, map, mode, site, ip);
+        if !push_known(thread, map, Request::wait(mode), ip) {
+            miss::acquire_or_panic(thread, map, Request::wait(mode), site, ip);
         }
     });
     Release { map }
 }
 
-/// Before a lock is waited for, when the caller can do without it.
+/// Before a lock is waited for, when the caller can do without it; and every acquisition that is out of the ordinary.
 #[inline(always)]
-pub(crate) fn acquire_or_deadlock<'a>(
+pub(crate) fn try_acquire<'a>(
     map: &'a Map,
-    mode: Mode,
+    request: Request,
     site: &'static Location<'static>,
     ip: usize,
 ) -> Result<Release<'a>, WouldDeadlock> {
     with(|thread| {
-        if push_known(thread, map, mode as u64, ip) {
+        if push_known(thread, map, request, ip) {
             return Ok(());
         }
-        miss::acquire(thread, map, mode, How::Wait, site, ip)
+        miss::acquire(thread, map, request, site, ip)
     })?;
     Ok(Release { map })
 }
@@ -288,7 +419,11 @@ pub(crate) fn acquire_map<'a>(
     site: &'static Location<'static>,
     ip: usize,
 ) -> Release<'a> {
-    acquire_unfailing(map, mode, 0, How::Pseudo, site, ip)
+    let request = Request {
+        how: How::Pseudo,
+        ..Request::wait(mode)
+    };
+    acquire_unfailing(map, request, site, ip)
 }
 
 /// After a lock was taken without waiting.
@@ -299,22 +434,25 @@ pub(crate) fn acquired<'a>(
     site: &'static Location<'static>,
     ip: usize,
 ) -> Release<'a> {
-    acquire_unfailing(map, mode, Word::TRY, How::Try, site, ip)
+    let request = Request {
+        flags: mode as u64 | Word::TRY,
+        subclass: 0,
+        how: How::Try,
+    };
+    acquire_unfailing(map, request, site, ip)
 }
 
 #[inline(always)]
 fn acquire_unfailing<'a>(
     map: &'a Map,
-    mode: Mode,
-    flags: u64,
-    how: How,
+    request: Request,
     site: &'static Location<'static>,
     ip: usize,
 ) -> Release<'a> {
     with(|thread| {
-        if !push_known(thread, map, mode as u64 | flags, ip) {
+        if !push_known(thread, map, request, ip) {
             // Only who waits in a real lock can wait for itself.
-            let _ = miss::acquire(thread, map, mode, how, site, ip);
+            let _ = miss::acquire(thread, map, request, site, ip);
         }
     });
     Release { map }

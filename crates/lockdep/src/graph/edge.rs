@@ -50,6 +50,13 @@ impl Locker {
         self.0 & (Self::SN | Self::EN) == 0
     }
 
+    /// The same dependencies walked the other way: what they end in stands where what they start with stood.
+    pub(crate) fn reversed(self) -> Self {
+        let reversed = Self::each(self)
+            .map(|(exclusive, recursive)| 1_u8 << (u8::from(!recursive) + 2 * u8::from(exclusive)));
+        Self(reversed.fold(0, |all, bit| all | bit))
+    }
+
     /// What two dependencies in a row amount to.
     pub(crate) fn then(self, next: Self) -> Self {
         let mut both = 0;

@@ -7,6 +7,7 @@ mod edge;
 mod registry;
 mod search;
 pub(crate) mod snapshot;
+mod usage;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use edge::{Edge, EdgeId, End, Locker};
 pub(crate) use registry::{LockClass, SUBCLASSES};
+pub(crate) use usage::{Conflict, Context};
 
 use crate::chain::{self, ChainKey, Known, Word};
 use crate::stack::{Depot, Stack};

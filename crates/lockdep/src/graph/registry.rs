@@ -4,8 +4,9 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::usage::Usage;
 use super::{EdgeId, Graph};
-use crate::class::{Class, Kind, Map};
+use crate::class::{Class, Map, Wait};
 use crate::order::LevelInfo;
 
 /// Each class has this many consecutive ids, one a subclass. The kernel's `MAX_LOCKDEP_SUBCLASSES`.
@@ -26,30 +27,6 @@ pub(super) enum KeyId {
     },
 }
 
-/// In which contexts locks of a class were taken: what the characters in `{+.+.}` are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// Taken exclusively, where a signal handler could have interrupted the holder.
-    pub(crate) write_open: bool,
-    /// Taken for reading, where a signal handler could have interrupted the holder.
-    pub(crate) read_open: bool,
-}
-
-impl Usage {
-    /// The four characters of `kernel/locking/lockdep.c: get_usage_chars`: hard interrupt for writing and for reading, soft
-    /// interrupt for writing and for reading. There are no soft interrupts in user space: their columns only say that none
-    /// were blocked.
-    pub(crate) fn characters(self) -> [char; 4] {
-        let open = |open| if open { '+' } else { '.' };
-        [
-            open(self.write_open),
-            open(self.read_open),
-            open(self.write_open),
-            open(self.read_open),
-        ]
-    }
-}
-
 /// One class, or one subclass of it.
 #[derive(Debug)]
 pub(crate) struct LockClass {
@@ -57,7 +34,7 @@ pub(crate) struct LockClass {
     /// 1 for the first class of a name, 2 for the next: printed as `#2`.
     pub(crate) version: u32,
     pub(crate) subclass: u32,
-    pub(crate) kind: Kind,
+    pub(crate) wait: Wait,
     pub(crate) level: Option<&'static LevelInfo>,
     pub(crate) checked: bool,
     pub(crate) usage: Usage,
@@ -167,7 +144,7 @@ impl Graph {
             name: name.into(),
             version,
             subclass: 0,
-            kind: map.kind,
+            wait: map.wait,
             level: map.level,
             checked: map.is_checked(),
             usage: Usage::default(),
@@ -178,6 +155,26 @@ impl Graph {
         self.classes
             .resize_with(self.classes.len() + SUBCLASSES as usize - 1, || None);
         id
+    }
+
+    /// Makes sure that the subclass exists: it is like its class in all but its number.
+    pub(crate) fn ensure_subclass(&mut self, id: u32) {
+        let subclass = id % SUBCLASSES;
+        if self.class(id).is_some() {
+            return;
+        }
+        if let Some(class) = self.class(id - subclass) {
+            let class = LockClass {
+                name: Arc::clone(&class.name),
+                usage: Usage::default(),
+                after: Vec::new(),
+                before: Vec::new(),
+                mark: (0, 0),
+                subclass,
+                ..*class
+            };
+            self.classes[id as usize] = Some(Box::new(class));
+        }
     }
 
     /// Ends a class and all its subclasses. What was learnt through it stays: each predecessor is connected with each

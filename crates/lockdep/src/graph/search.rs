@@ -1,25 +1,37 @@
 //! Is there a way from one class to another that can carry a deadlock?
 //!
-//! A path is *strong* when no dependency that ends in a recursive reader is followed by one whose first lock is only shared:
-//! there nobody would wait for anybody. The kernel proves in `Documentation/locking/lockdep-design.rst` that a cycle is a
-//! deadlock if and only if it is strong. A class can be reached in two states, behind a recursive reader or not, and the
-//! second state leads wherever the first does; so each class is visited at most twice.
+//! A path is *strong* when no dependency that ends in a recursive reader is followed by one whose first lock is only
+//! shared: there nobody would wait for anybody. The kernel proves in `Documentation/locking/lockdep-design.rst` that a
+//! cycle is a deadlock if and only if it is strong. A class can be reached in two states, behind a recursive reader or not,
+//! and the second state leads wherever the first does; so each class is visited at most twice.
+//!
+//! Walked backwards, the same holds with the roles exchanged: what a dependency starts with then decides what may come
+//! next.
 
 use std::collections::VecDeque;
 
-use super::{EdgeId, Graph};
+use super::{EdgeId, Graph, LockClass};
+
+/// Which way to walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To what was taken while the class was held.
+    Forwards,
+    /// To what was held while the class was taken.
+    Backwards,
+}
 
 /// A class that the search has come to.
 struct Visit {
     class: u32,
     /// Where it came from: index of the visit, and the edge. None for the start.
     from: Option<(usize, EdgeId)>,
-    /// All that leads here ends in a recursive reader: the kernel's `only_xr`.
-    behind_recursive_reader: bool,
+    /// All that leads here ends in a recursive reader, or, backwards, starts shared: the kernel's `only_xr`.
+    weak: bool,
 }
 
-const BEHIND_READER: u8 = 1;
-const BEHIND_ANY: u8 = 3;
+const WEAK: u8 = 1;
+const ANY: u8 = 3;
 
 impl Graph {
     /// The shortest strong path from `start` to `target`, as its edges in order.
@@ -33,53 +45,65 @@ impl Graph {
         target: u32,
         target_is_exclusive: bool,
     ) -> Option<Vec<EdgeId>> {
+        let found = |id, _: &LockClass, weak: bool| id == target && (target_is_exclusive || !weak);
+        self.search(Direction::Forwards, start, start_is_recursive_reader, found)
+    }
+
+    /// The shortest strong path from `start` to the first class for which `found` says so, given its id and whether all
+    /// that leads there is weak: the edges in the order of the walk.
+    pub(crate) fn search(
+        &mut self,
+        direction: Direction,
+        start: u32,
+        start_is_weak: bool,
+        mut found: impl FnMut(u32, &LockClass, bool) -> bool,
+    ) -> Option<Vec<EdgeId>> {
         self.search = self.search.wrapping_add(1);
-        self.visit(
-            start,
-            if start_is_recursive_reader {
-                BEHIND_READER
-            } else {
-                BEHIND_ANY
-            },
-        );
+        self.visit(start, if start_is_weak { WEAK } else { ANY });
         let mut visits = vec![Visit {
             class: start,
             from: None,
-            behind_recursive_reader: start_is_recursive_reader,
+            weak: start_is_weak,
         }];
         let mut queue = VecDeque::from([0]);
         while let Some(at) = queue.pop_front() {
             let Visit {
-                class,
-                behind_recursive_reader,
-                ..
+                class: id, weak, ..
             } = visits[at];
-            if class == target && (target_is_exclusive || !behind_recursive_reader) {
+            let Some(class) = self.class(id) else {
+                continue;
+            };
+            if found(id, class, weak) {
                 return Some(Self::path(&visits, at));
             }
-            let after = self.class(class).map_or(0, |class| class.after.len());
-            for index in 0..after {
-                let Some(id) = self.class(class).map(|class| class.after[index]) else {
-                    break;
-                };
-                let edge = self.edge(id);
+            let edges = match direction {
+                Direction::Forwards => class.after.clone(),
+                Direction::Backwards => class.before.clone(),
+            };
+            for edge_id in edges {
+                let edge = self.edge(edge_id);
                 if edge.reported {
                     continue;
                 }
-                let lockers = match behind_recursive_reader {
-                    true => edge.lockers.after_recursive_reader(),
-                    false => edge.lockers,
+                let (to, lockers) = match direction {
+                    Direction::Forwards => (edge.to, edge.lockers),
+                    Direction::Backwards => (edge.from, edge.lockers.reversed()),
+                };
+                let lockers = if weak {
+                    lockers.after_recursive_reader()
+                } else {
+                    lockers
                 };
                 if lockers.is_none() {
                     continue;
                 }
-                let (to, behind) = (edge.to, lockers.ends_in_recursive_reader());
-                if self.visit(to, if behind { BEHIND_READER } else { BEHIND_ANY }) {
+                let weak = lockers.ends_in_recursive_reader();
+                if self.visit(to, if weak { WEAK } else { ANY }) {
                     queue.push_back(visits.len());
                     visits.push(Visit {
                         class: to,
-                        from: Some((at, id)),
-                        behind_recursive_reader: behind,
+                        from: Some((at, edge_id)),
+                        weak,
                     });
                 }
             }

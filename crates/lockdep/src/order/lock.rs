@@ -10,7 +10,7 @@ use std::panic::Location;
 use std::sync::PoisonError;
 
 use super::level::{Before, Held, Level};
-use crate::class::{Class, Kind, Map};
+use crate::class::{Class, Map, Wait};
 use crate::sync::WouldDeadlock;
 use crate::sync::{mutex, rwlock};
 
@@ -55,7 +55,7 @@ macro_rules! constructors {
             #[must_use]
             pub const fn new(value: T) -> Self {
                 Self::from_map(
-                    Map::leveled(Class::Key(L::CLASS), Kind::Sleep, L::INFO),
+                    Map::leveled(Class::Key(L::CLASS), Wait::SLEEP, L::INFO),
                     value,
                 )
             }
@@ -64,7 +64,7 @@ macro_rules! constructors {
             #[must_use]
             pub const fn named(name: &'static str, value: T) -> Self {
                 let class = Class::Name(std::borrow::Cow::Borrowed(name));
-                Self::from_map(Map::leveled(class, Kind::Sleep, L::INFO), value)
+                Self::from_map(Map::leveled(class, Wait::SLEEP, L::INFO), value)
             }
 
             /// A lock of the level, of the class of the calling line.
@@ -72,7 +72,7 @@ macro_rules! constructors {
             #[must_use]
             pub const fn at_site(value: T) -> Self {
                 Self::from_map(
-                    Map::leveled(Class::Site(Location::caller()), Kind::Sleep, L::INFO),
+                    Map::leveled(Class::Site(Location::caller()), Wait::SLEEP, L::INFO),
                     value,
                 )
             }
@@ -81,7 +81,7 @@ macro_rules! constructors {
             /// [`DynamicClass`](crate::DynamicClass) or [`Class`].
             #[must_use]
             pub fn with_class(class: impl Into<Class>, value: T) -> Self {
-                Self::from_map(Map::leveled(class.into(), Kind::Sleep, L::INFO), value)
+                Self::from_map(Map::leveled(class.into(), Wait::SLEEP, L::INFO), value)
             }
 
             const fn from_map(map: Map, value: T) -> Self {

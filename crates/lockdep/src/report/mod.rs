@@ -15,8 +15,8 @@ pub(crate) use task::Task;
 pub use task::set_task_context;
 pub use text::Banner;
 
-use crate::class::Kind;
-use crate::graph::{Edge, Graph};
+use crate::class::Wait;
+use crate::graph::{Context, Edge, Graph};
 use crate::stack::Stack;
 use crate::thread::{HeldLock, Thread};
 
@@ -28,8 +28,27 @@ pub enum ReportKind {
     Circular,
     /// A lock is taken by a thread that holds one of its class already.
     Recursive,
+    /// A lock is taken in a signal handler, and also where that handler can interrupt its holder.
+    InconsistentState,
+    /// A lock came to be used in a way that conflicts, through the order of locks, with the use of another in signal
+    /// handlers.
+    SignalInversion,
+    /// A dependency connects a lock that signal handlers take with one that is not safe there.
+    SignalUnsafeOrder,
+    /// A lock is waited for in a way that a lock held around it does not allow.
+    InvalidWaitContext,
+    /// The lock that was named as serialising others is not held.
+    NestNotTaken,
     /// A lock is released that is not held.
     BadUnlock,
+    /// The memory of a lock is given back while it is held.
+    HeldLockFreed,
+    /// A thread ends, or comes to a boundary, with locks held.
+    StillHeld,
+    /// What the program said of its locks is not so.
+    Assertion,
+    /// A limit of the validator is reached.
+    Limit,
 }
 
 /// One finding.
@@ -54,9 +73,60 @@ pub(crate) enum Body {
     Recursive {
         trying: LockText,
         holding: LockText,
+        /// What the order within the class says of the two.
+        compared: Option<i32>,
+    },
+    Inconsistent {
+        lock: LockText,
+        old: &'static str,
+        new: &'static str,
+        registered: Option<Stack>,
+        /// Whether the thread is in a handler, and whether one could interrupt it.
+        state: (u8, u8),
+    },
+    Inversion {
+        lock: LockText,
+        other: ClassText,
+        /// The other one is used in handlers; else it is the one that is not safe there.
+        other_is_safe: bool,
+        /// From the one that is used in handlers to the one that is not safe there.
+        path: Vec<UsageLink>,
+    },
+    UnsafeOrder {
+        trying: LockText,
+        holding: LockText,
+        safe: (ClassText, Option<Stack>),
+        unsafe_: (ClassText, Option<Stack>),
+        /// From the safe class to the lock that is held; empty if that is it.
+        before: Vec<UsageLink>,
+        /// From the lock that is tried to the unsafe class; empty if that is it.
+        after: Vec<UsageLink>,
+    },
+    WaitContext {
+        lock: LockText,
+        /// What the context allows, before any lock.
+        context: u8,
+    },
+    NestNotTaken {
+        address: usize,
+        lock: ClassText,
+        nest: ClassText,
     },
     BadUnlock {
         lock: ClassText,
+    },
+    HeldFreed {
+        lock: LockText,
+        size: usize,
+    },
+    StillHeld,
+    Warn {
+        text: String,
+        at: Option<&'static Location<'static>>,
+    },
+    Limit {
+        what: &'static str,
+        limit: usize,
     },
 }
 
@@ -65,7 +135,7 @@ pub(crate) enum Body {
 pub(crate) struct ClassText {
     pub(crate) name: String,
     usage: [char; 4],
-    kind: Kind,
+    wait: Wait,
 }
 
 /// A lock that is held or tried, as a report prints it.
@@ -85,18 +155,40 @@ pub(crate) struct Link {
     stack: Option<Stack>,
 }
 
+/// One class of a path, with the contexts in which it was used and the stack that took it under the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct UsageLink {
+    pub(crate) class: ClassText,
+    usages: Vec<(&'static str, Stack)>,
+    acquired: Option<Stack>,
+}
+
+impl UsageLink {
+    pub(crate) fn of(graph: &Graph, id: u32, acquired: Option<Stack>) -> Self {
+        let usage = graph.class(id).map(|class| &class.usage);
+        let usages = Context::ALL
+            .into_iter()
+            .filter_map(|context| Some((context.name(), usage?.stack(context)?.clone())));
+        Self {
+            class: ClassText::of(graph, id),
+            usages: usages.collect(),
+            acquired,
+        }
+    }
+}
+
 impl ClassText {
     pub(crate) fn of(graph: &Graph, id: u32) -> Self {
         match graph.class(id) {
             Some(class) => Self {
                 name: class.display_name(),
                 usage: class.usage.characters(),
-                kind: class.kind,
+                wait: class.wait,
             },
             None => Self {
                 name: "?".into(),
                 usage: ['.'; 4],
-                kind: Kind::Pseudo,
+                wait: Wait::NONE,
             },
         }
     }
@@ -105,7 +197,7 @@ impl ClassText {
 impl LockText {
     pub(crate) fn of(graph: &Graph, lock: &HeldLock) -> Self {
         Self {
-            address: lock.map,
+            address: lock.map & !1,
             class: ClassText::of(graph, lock.word.class()),
             read: !lock.word.is_write(),
             site: graph.chain(lock.key).map(|chain| chain.site),
@@ -147,7 +239,16 @@ impl Report {
         match self.body {
             Body::Circular { .. } => ReportKind::Circular,
             Body::Recursive { .. } => ReportKind::Recursive,
+            Body::Inconsistent { .. } => ReportKind::InconsistentState,
+            Body::Inversion { .. } => ReportKind::SignalInversion,
+            Body::UnsafeOrder { .. } => ReportKind::SignalUnsafeOrder,
+            Body::WaitContext { .. } => ReportKind::InvalidWaitContext,
+            Body::NestNotTaken { .. } => ReportKind::NestNotTaken,
             Body::BadUnlock { .. } => ReportKind::BadUnlock,
+            Body::HeldFreed { .. } => ReportKind::HeldLockFreed,
+            Body::StillHeld => ReportKind::StillHeld,
+            Body::Warn { .. } => ReportKind::Assertion,
+            Body::Limit { .. } => ReportKind::Limit,
         }
     }
 
@@ -162,8 +263,20 @@ impl Report {
     pub fn classes(&self) -> Vec<&str> {
         match &self.body {
             Body::Circular { links, .. } => links.iter().map(|link| &*link.class.name).collect(),
-            Body::Recursive { trying, holding } => vec![&trying.class.name, &holding.class.name],
+            Body::Recursive {
+                trying, holding, ..
+            } => {
+                vec![&trying.class.name, &holding.class.name]
+            }
+            Body::Inconsistent { lock, .. }
+            | Body::WaitContext { lock, .. }
+            | Body::HeldFreed { lock, .. } => vec![&lock.class.name],
+            Body::Inversion { lock, other, .. } => vec![&lock.class.name, &other.name],
+            Body::UnsafeOrder { safe, unsafe_, .. } => vec![&safe.0.name, &unsafe_.0.name],
+            Body::NestNotTaken { lock, nest, .. } => vec![&lock.name, &nest.name],
             Body::BadUnlock { lock } => vec![&lock.name],
+            Body::StillHeld => self.held.iter().map(|lock| &*lock.class.name).collect(),
+            Body::Warn { .. } | Body::Limit { .. } => Vec::new(),
         }
     }
 

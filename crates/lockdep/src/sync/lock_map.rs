@@ -7,13 +7,13 @@
 use std::marker::PhantomData;
 use std::panic::Location;
 
-use crate::class::{Class, Kind, Map};
+use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, ip};
 
 /// A lock that protects nothing: it only has a place in the order.
 #[derive(Debug)]
 pub struct LockMap {
-    map: Map,
+    pub(super) map: Map,
 }
 
 /// As long as it lives, the thread counts as holding the [`LockMap`].
@@ -30,7 +30,7 @@ impl LockMap {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            map: Map::new(Class::Site(Location::caller()), Kind::Pseudo),
+            map: Map::new(Class::Site(Location::caller()), Wait::NONE),
         }
     }
 
@@ -38,7 +38,7 @@ impl LockMap {
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
         Self {
-            map: Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Pseudo),
+            map: Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Wait::NONE),
         }
     }
 
@@ -46,7 +46,7 @@ impl LockMap {
     #[must_use]
     pub fn with_class(class: impl Into<Class>) -> Self {
         Self {
-            map: Map::new(class.into(), Kind::Pseudo),
+            map: Map::new(class.into(), Wait::NONE),
         }
     }
 

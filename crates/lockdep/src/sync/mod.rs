@@ -3,6 +3,7 @@
 pub(crate) mod condvar;
 pub(crate) mod lock_map;
 pub(crate) mod mutex;
+pub(crate) mod nesting;
 pub(crate) mod rwlock;
 
 use std::fmt;

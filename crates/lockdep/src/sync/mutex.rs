@@ -6,16 +6,16 @@ use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::WouldDeadlock;
-use crate::class::{Class, Kind, Map};
-use crate::thread::{self, Mode, Release, ip};
+use crate::class::{Class, Map, Wait};
+use crate::thread::{self, Mode, Release, Request, ip};
 
 /// `std::sync::Mutex`, poisoning included, whose order with other locks is checked on every acquisition.
 ///
 /// A lock that is constructed with [`new`](Mutex::new) is of the class of its construction site: every lock made by that
 /// line obeys the same order.
 pub struct Mutex<T: ?Sized> {
-    map: Map,
-    inner: std::sync::Mutex<T>,
+    pub(super) map: Map,
+    pub(super) inner: std::sync::Mutex<T>,
 }
 
 /// The right to use what a [`Mutex`] protects; ends the acquisition when dropped.
@@ -32,7 +32,7 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self::from_map(
-            Map::new(Class::Site(Location::caller()), Kind::Sleep),
+            Map::new(Class::Site(Location::caller()), Wait::SLEEP),
             value,
         )
     }
@@ -41,7 +41,7 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn named(name: &'static str, value: T) -> Self {
         Self::from_map(
-            Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Wait::SLEEP),
             value,
         )
     }
@@ -49,7 +49,7 @@ impl<T> Mutex<T> {
     /// A mutex of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
     #[must_use]
     pub fn with_class(class: impl Into<Class>, value: T) -> Self {
-        Self::from_map(Map::new(class.into(), Kind::Sleep), value)
+        Self::from_map(Map::new(class.into(), Wait::SLEEP), value)
     }
 
     /// A mutex that is listed among the locks held but whose order is never checked
@@ -57,9 +57,25 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn novalidate(name: &'static str, value: T) -> Self {
         Self::from_map(
-            Map::novalidate(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            Map::novalidate(Class::Name(std::borrow::Cow::Borrowed(name)), Wait::SLEEP),
             value,
         )
+    }
+
+    /// A lock of a class of which several may be held at once, if they are taken in the order of their addresses.
+    #[must_use]
+    pub fn by_address(class: impl Into<Class>, value: T) -> Self {
+        Self::from_map(Map::by_address(class.into(), Wait::SLEEP), value)
+    }
+
+    /// A lock of a class of which several may be held at once, if those of smaller rank are taken first: the
+    /// user's own comparison (`lock_set_cmp_fn`).
+    ///
+    /// # Panics
+    /// When the rank is not less than 2^20 - 1.
+    #[must_use]
+    pub fn ranked(class: impl Into<Class>, rank: u32, value: T) -> Self {
+        Self::from_map(Map::ranked(class.into(), Wait::SLEEP, rank), value)
     }
 
     pub(crate) const fn from_map(map: Map, value: T) -> Self {
@@ -106,8 +122,12 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn lock_or_deadlock(&self) -> Result<LockResult<MutexGuard<'_, T>>, WouldDeadlock> {
-        let release =
-            thread::acquire_or_deadlock(&self.map, Mode::Write, Location::caller(), ip())?;
+        let release = thread::try_acquire(
+            &self.map,
+            Request::wait(Mode::Write),
+            Location::caller(),
+            ip(),
+        )?;
         Ok(match self.inner.lock() {
             Ok(inner) => Ok(MutexGuard { release, inner }),
             Err(poisoned) => Err(PoisonError::new(MutexGuard {

@@ -9,13 +9,13 @@ use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::WouldDeadlock;
-use crate::class::{Class, Kind, Map};
-use crate::thread::{self, Mode, Release, ip};
+use crate::class::{Class, Map, Wait};
+use crate::thread::{self, Mode, Release, Request, ip};
 
 /// `std::sync::RwLock`, poisoning included, whose order with other locks is checked on every acquisition.
 pub struct RwLock<T: ?Sized> {
-    map: Map,
-    inner: std::sync::RwLock<T>,
+    pub(super) map: Map,
+    pub(super) inner: std::sync::RwLock<T>,
 }
 
 /// The right to read what an [`RwLock`] protects; ends the acquisition when dropped.
@@ -40,7 +40,7 @@ impl<T> RwLock<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self::from_map(
-            Map::new(Class::Site(Location::caller()), Kind::Sleep),
+            Map::new(Class::Site(Location::caller()), Wait::SLEEP),
             value,
         )
     }
@@ -49,7 +49,7 @@ impl<T> RwLock<T> {
     #[must_use]
     pub const fn named(name: &'static str, value: T) -> Self {
         Self::from_map(
-            Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            Map::new(Class::Name(std::borrow::Cow::Borrowed(name)), Wait::SLEEP),
             value,
         )
     }
@@ -57,7 +57,7 @@ impl<T> RwLock<T> {
     /// A lock of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
     #[must_use]
     pub fn with_class(class: impl Into<Class>, value: T) -> Self {
-        Self::from_map(Map::new(class.into(), Kind::Sleep), value)
+        Self::from_map(Map::new(class.into(), Wait::SLEEP), value)
     }
 
     /// A lock that is listed among the locks held but whose order is never checked
@@ -65,9 +65,25 @@ impl<T> RwLock<T> {
     #[must_use]
     pub const fn novalidate(name: &'static str, value: T) -> Self {
         Self::from_map(
-            Map::novalidate(Class::Name(std::borrow::Cow::Borrowed(name)), Kind::Sleep),
+            Map::novalidate(Class::Name(std::borrow::Cow::Borrowed(name)), Wait::SLEEP),
             value,
         )
+    }
+
+    /// A lock of a class of which several may be held at once, if they are taken in the order of their addresses.
+    #[must_use]
+    pub fn by_address(class: impl Into<Class>, value: T) -> Self {
+        Self::from_map(Map::by_address(class.into(), Wait::SLEEP), value)
+    }
+
+    /// A lock of a class of which several may be held at once, if those of smaller rank are taken first: the
+    /// user's own comparison (`lock_set_cmp_fn`).
+    ///
+    /// # Panics
+    /// When the rank is not less than 2^20 - 1.
+    #[must_use]
+    pub fn ranked(class: impl Into<Class>, rank: u32, value: T) -> Self {
+        Self::from_map(Map::ranked(class.into(), Wait::SLEEP, rank), value)
     }
 
     pub(crate) const fn from_map(map: Map, value: T) -> Self {
@@ -108,7 +124,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn read_or_deadlock(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>, WouldDeadlock> {
-        let release = thread::acquire_or_deadlock(&self.map, Mode::Read, Location::caller(), ip())?;
+        let release = thread::try_acquire(
+            &self.map,
+            Request::wait(Mode::Read),
+            Location::caller(),
+            ip(),
+        )?;
         Ok(self.finish_read(release))
     }
 
@@ -133,8 +154,12 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn write_or_deadlock(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>, WouldDeadlock> {
-        let release =
-            thread::acquire_or_deadlock(&self.map, Mode::Write, Location::caller(), ip())?;
+        let release = thread::try_acquire(
+            &self.map,
+            Request::wait(Mode::Write),
+            Location::caller(),
+            ip(),
+        )?;
         Ok(self.finish_write(release))
     }
 
@@ -197,7 +222,10 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[inline(always)]
-    fn finish_read<'a>(&'a self, release: Release<'a>) -> LockResult<RwLockReadGuard<'a, T>> {
+    pub(super) fn finish_read<'a>(
+        &'a self,
+        release: Release<'a>,
+    ) -> LockResult<RwLockReadGuard<'a, T>> {
         match self.inner.read() {
             Ok(inner) => Ok(RwLockReadGuard {
                 _release: release,
@@ -211,7 +239,10 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     #[inline(always)]
-    fn finish_write<'a>(&'a self, release: Release<'a>) -> LockResult<RwLockWriteGuard<'a, T>> {
+    pub(super) fn finish_write<'a>(
+        &'a self,
+        release: Release<'a>,
+    ) -> LockResult<RwLockWriteGuard<'a, T>> {
         match self.inner.write() {
             Ok(inner) => Ok(RwLockWriteGuard {
                 _release: release,

@@ -6,11 +6,13 @@
 
 mod frames;
 mod order;
+mod other;
+mod signal;
 
 use std::fmt::{self, Write};
 
 use super::{Body, ClassText, LockText, Report};
-use crate::class::Kind;
+use crate::class::Wait;
 
 /// Which kernel a report pretends to come from, and how to print what depends on that.
 #[derive(Clone, Debug)]
@@ -79,10 +81,60 @@ impl Printer<'_> {
                 trying,
                 holding,
                 links,
-            } => self.circular(trying, holding, links),
-            Body::Recursive { trying, holding } => self.recursive(trying, holding),
-            Body::BadUnlock { lock } => self.bad_unlock(lock),
-        }?;
+            } => self.circular(trying, holding, links)?,
+            Body::Recursive {
+                trying,
+                holding,
+                compared,
+            } => {
+                self.recursive(trying, holding, *compared)?;
+            }
+            Body::Inconsistent {
+                lock,
+                old,
+                new,
+                registered,
+                state,
+            } => {
+                self.inconsistent(lock, (old, new), registered.as_ref(), *state)?;
+            }
+            // The locks held stand in the middle of these two.
+            Body::Inversion {
+                lock,
+                other,
+                other_is_safe,
+                path,
+            } => {
+                self.inversion(lock, other, *other_is_safe, path)?;
+                return self.backtrace();
+            }
+            Body::UnsafeOrder {
+                trying,
+                holding,
+                safe,
+                unsafe_,
+                before,
+                after,
+            } => {
+                let (safe_at, unsafe_at) = (safe.1.as_ref(), unsafe_.1.as_ref());
+                let (safe, unsafe_) = ((&safe.0, safe_at), (&unsafe_.0, unsafe_at));
+                self.unsafe_order((trying, holding), safe, unsafe_, (before, after))?;
+                return self.backtrace();
+            }
+            Body::WaitContext { lock, context } => self.wait_context(lock, *context)?,
+            Body::NestNotTaken {
+                address,
+                lock,
+                nest,
+            } => {
+                self.nest_not_taken(*address, lock, nest)?;
+            }
+            Body::BadUnlock { lock } => self.bad_unlock(lock)?,
+            Body::HeldFreed { lock, size } => self.held_freed(lock, *size)?,
+            Body::StillHeld => self.still_held()?,
+            Body::Warn { text, at } => self.warning(text, *at)?,
+            Body::Limit { what, limit } => self.limit(what, *limit)?,
+        }
         self.held()?;
         self.backtrace()
     }
@@ -163,16 +215,22 @@ impl Printer<'_> {
 
     /// `print_lock_name`: ` (name){usage}-{outer:inner}`.
     fn class(&self, class: &ClassText) -> String {
-        let wait = match class.kind {
-            Kind::Pseudo => 0,
-            Kind::Sleep if self.banner.version() >= (6, 13) => 4,
-            Kind::Sleep => 3,
-        };
+        let Wait { outer, inner } = class.wait;
+        let (outer, inner) = (self.wait_number(outer), self.wait_number(inner));
         format!(
-            " ({}){{{}}}-{{{wait}:{wait}}}",
+            " ({}){{{}}}-{{{outer}:{inner}}}",
             class.name,
             String::from_iter(class.usage)
         )
+    }
+
+    /// Up to 6.12 a kernel did not by default tell spinning locks that may sleep from those that may not.
+    fn wait_number(&self, wait: u8) -> u8 {
+        if self.banner.version() >= (6, 13) || wait < 3 {
+            wait
+        } else {
+            wait - 1
+        }
     }
 
     /// `print_lock`.

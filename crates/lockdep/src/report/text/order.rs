@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Printer;
-use crate::report::{ClassText, Link, LockText};
+use crate::report::{Link, LockText};
 
 impl Printer<'_> {
     /// `print_circular_bug`.
@@ -57,9 +57,20 @@ impl Printer<'_> {
     }
 
     /// `print_deadlock_bug`.
-    pub(super) fn recursive(&mut self, trying: &LockText, holding: &LockText) -> fmt::Result {
+    pub(super) fn recursive(
+        &mut self,
+        trying: &LockText,
+        holding: &LockText,
+        compared: Option<i32>,
+    ) -> fmt::Result {
         self.headline("WARNING: possible recursive locking detected", 44)?;
         self.trying(trying, holding)?;
+        if let Some(compared) = compared {
+            writeln!(
+                self.out,
+                "and the lock comparison function returns {compared}:"
+            )?;
+        }
         writeln!(self.out, "\nother info that might help us debug this:")?;
         writeln!(self.out, " Possible unsafe locking scenario:\n")?;
         writeln!(self.out, "       CPU0\n       ----")?;
@@ -67,22 +78,6 @@ impl Printer<'_> {
         writeln!(self.out, "  lock({});", trying.class.name)?;
         writeln!(self.out, "\n *** DEADLOCK ***\n")?;
         writeln!(self.out, " May be due to missing lock nesting notation\n")
-    }
-
-    /// `print_unlock_imbalance_bug`.
-    pub(super) fn bad_unlock(&mut self, lock: &ClassText) -> fmt::Result {
-        self.headline("WARNING: bad unlock balance detected!", 37)?;
-        writeln!(
-            self.out,
-            "{} is trying to release lock ({}) at:",
-            self.who(),
-            lock.name
-        )?;
-        if let Some(frame) = self.stack_lines(&self.report.stack).first() {
-            writeln!(self.out, "{frame}")?;
-        }
-        writeln!(self.out, "but there are no more locks to release!")?;
-        writeln!(self.out, "\nother info that might help us debug this:")
     }
 }
 

@@ -1,0 +1,348 @@
+//! The rules: what must be true of a lock that is taken under others.
+
+use std::cmp::Ordering;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::chain::Word;
+use crate::graph::{Conflict, Context, Edge, EdgeId, End, Graph, Locker};
+use crate::order::LevelInfo;
+use crate::report::{self, Body, ClassText, Link, LockText, Report, Task, UsageLink};
+use crate::stack::Stack;
+use crate::thread::{HeldLock, Thread};
+
+/// A lock that is about to be taken, or was taken by an attempt, and whose chain is new.
+pub(crate) struct Check<'a> {
+    pub(crate) graph: &'a mut Graph,
+    pub(crate) reports: &'a mut Vec<Arc<Report>>,
+    pub(crate) thread: &'a Thread,
+    pub(crate) next: HeldLock,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) stack: Stack,
+}
+
+/// What holding a lock of the same class already amounts to.
+enum Recursion {
+    /// There is none, or it is in order.
+    None,
+    /// A lock that serialises all who take several of the class is held.
+    Serialised,
+    /// A deadlock, if the two were the same lock; with what the comparison of the two said, if the class has one.
+    Deadlock(HeldLock, Option<Ordering>),
+}
+
+impl Check<'_> {
+    pub(crate) fn run(&mut self) {
+        let word = self.next.word;
+        if !word.is_try() {
+            self.wait_context();
+        }
+        self.mark_usage();
+        if word.is_try() {
+            return;
+        }
+        match self.recursion() {
+            Recursion::None => self.add_dependencies(),
+            Recursion::Serialised => {}
+            Recursion::Deadlock(prev, None) => {
+                self.report_recursion(&prev, "recursion");
+                self.add_dependencies();
+            }
+            Recursion::Deadlock(prev, Some(order)) => {
+                self.report_recursion(&prev, &format!("recursion, order {order:?}"));
+                self.add_dependencies();
+            }
+        }
+    }
+
+    /// Nobody may wait in a way that what is held around does not allow
+    /// (`kernel/locking/lockdep.c: check_wait_context`).
+    fn wait_context(&mut self) {
+        /// What code may do that holds nothing.
+        const ANYTHING: u8 = u8::MAX;
+        let wait = |id| self.graph.class(id).map_or(0, |class| class.wait.inner);
+        let context = if self.next.word.has(Word::IN_HANDLER) {
+            2
+        } else {
+            ANYTHING
+        };
+        let held = self.thread.held_here().map(|held| wait(held.word.class()));
+        let allowed = held.filter(|&inner| inner > 0).fold(context, u8::min);
+        let Some(class) = self.graph.class(self.next.word.class()) else {
+            return;
+        };
+        if class.wait.outer > allowed {
+            let signature = format!("wait context: {}", class.name);
+            let lock = LockText::tried(self.graph, &self.next, self.site);
+            self.report(signature, Body::WaitContext { lock, context });
+        }
+    }
+
+    /// `kernel/locking/lockdep.c: mark_usage`.
+    fn mark_usage(&mut self) {
+        let word = self.next.word;
+        let read = !word.is_write();
+        if word.has(Word::IN_HANDLER) && !word.is_try() {
+            self.mark(if read {
+                Context::InHandlerRead
+            } else {
+                Context::InHandler
+            });
+        }
+        if !word.has(Word::BLOCKED) {
+            self.mark(if read {
+                Context::OpenRead
+            } else {
+                Context::Open
+            });
+        }
+    }
+
+    /// Remembers a context of the lock's class and reports what is wrong with it.
+    pub(crate) fn mark(&mut self, context: Context) {
+        let stack = self.stack.clone();
+        let id = self.next.word.class();
+        let Some(conflict) = self.graph.mark(self.next.word, context, &stack) else {
+            return;
+        };
+        let name = report::plain_name(self.graph, id);
+        let lock = LockText::tried(self.graph, &self.next, self.site);
+        match conflict {
+            Conflict::Same { old } => {
+                let class = self.graph.class(id);
+                let registered = class.and_then(|class| class.usage.stack(old).cloned());
+                let (old, new) = (old.name(), context.name());
+                let state = ReportedState::of(&self.next);
+                let body = Body::Inconsistent {
+                    lock,
+                    old,
+                    new,
+                    registered,
+                    state: state.0,
+                };
+                self.report(format!("inconsistent: {name}"), body);
+            }
+            Conflict::Other { class: other, path } => {
+                let other_name = report::plain_name(self.graph, other);
+                let signature = format!("inversion: {name}, {other_name}");
+                let body = Body::Inversion {
+                    lock,
+                    other: ClassText::of(self.graph, other),
+                    other_is_safe: context.is_open(),
+                    path: self.usage_links(&path),
+                };
+                self.report(signature, body);
+            }
+        }
+    }
+
+    /// A lock of the same class that the thread holds, where that is not allowed
+    /// (`kernel/locking/lockdep.c: check_deadlock`).
+    fn recursion(&self) -> Recursion {
+        let next = &self.next;
+        for held in self
+            .thread
+            .held()
+            .filter(|held| held.word.class() == next.word.class())
+        {
+            if next.word.is_recursive_read() && !held.word.is_write() {
+                continue;
+            }
+            let order = compare(&held, next);
+            if order == Some(Ordering::Less) {
+                continue;
+            }
+            if next.word.has(Word::NESTED) {
+                return Recursion::Serialised;
+            }
+            return Recursion::Deadlock(held, order);
+        }
+        Recursion::None
+    }
+
+    /// Goes back over the locks held and adds a dependency from each, until one that has dependencies of its own which say
+    /// the rest (`kernel/locking/lockdep.c: check_prevs_add`). A try-lock has none. A recursive reader's say less: the path
+    /// through it is not a strong one for who follows it shared, so the walk goes on, where the kernel's stops.
+    fn add_dependencies(&mut self) {
+        let mut between: Vec<&'static LevelInfo> = Vec::new();
+        let thread = self.thread;
+        for prev in thread.held_here() {
+            if prev.word.is_checked() && prev.word.class() != self.next.word.class() {
+                self.add_dependency(&prev, &between);
+                if !prev.word.is_try() && !prev.word.is_recursive_read() {
+                    break;
+                }
+            }
+            between.extend(
+                self.graph
+                    .class(prev.word.class())
+                    .and_then(|class| class.level),
+            );
+        }
+    }
+
+    /// `kernel/locking/lockdep.c: check_prev_add`.
+    fn add_dependency(&mut self, prev: &HeldLock, between: &[&'static LevelInfo]) {
+        let next = self.next;
+        let (from, to) = (prev.word.class(), next.word.class());
+        let lockers = Locker::of(prev.word, next.word);
+        let descended = descended(self.graph, from, to, between);
+        if let Some(edge) = self.graph.find_edge(from, to) {
+            edge.descended &= descended;
+            if edge.lockers.contains(lockers) {
+                return;
+            }
+        }
+        let reader = next.word.is_recursive_read();
+        let path = self.graph.find_path(to, reader, from, prev.word.is_write());
+        if let Some(path) = &path {
+            self.report_cycle(prev, path);
+        } else {
+            self.signals(prev);
+        }
+        match self.graph.find_edge(from, to) {
+            // A kind of locker that closes a cycle is not added to an edge that searches follow.
+            Some(edge) if edge.reported || path.is_none() => {
+                edge.lockers = edge.lockers.with(lockers);
+            }
+            Some(_) => {}
+            None => self.add_edge(prev, lockers, path.is_some(), descended),
+        }
+    }
+
+    fn add_edge(&mut self, prev: &HeldLock, lockers: Locker, reported: bool, descended: bool) {
+        let next = &self.next;
+        let held = self.graph.chain(prev.key).cloned();
+        let task = Task::current();
+        self.graph.add_edge(Edge {
+            from: prev.word.class(),
+            to: next.word.class(),
+            lockers,
+            held: End {
+                instance: prev.map & !1,
+                site: held.as_ref().map(|chain| chain.site),
+                stack: held.map(|chain| chain.stack),
+            },
+            taken: End {
+                instance: next.map,
+                site: Some(self.site),
+                stack: Some(self.stack.clone()),
+            },
+            comm: task.comm,
+            tid: task.tid,
+            reported,
+            descended,
+            bridge: false,
+        });
+    }
+
+    /// Whether the new dependency connects a lock that handlers take with one that is not safe there.
+    fn signals(&mut self, prev: &HeldLock) {
+        let (from, to) = (prev.word, self.next.word);
+        let Some(found) = self.graph.connection(
+            (from.class(), !from.is_write()),
+            (to.class(), to.is_recursive_read()),
+        ) else {
+            return;
+        };
+        let end = |graph: &Graph, (id, context): (u32, Context)| {
+            let stack = graph
+                .class(id)
+                .and_then(|class| class.usage.stack(context).cloned());
+            (ClassText::of(graph, id), stack)
+        };
+        let names = [found.safe.0, found.unsafe_.0].map(|id| report::plain_name(self.graph, id));
+        let body = Body::UnsafeOrder {
+            trying: LockText::tried(self.graph, &self.next, self.site),
+            holding: LockText::of(self.graph, prev),
+            safe: end(self.graph, found.safe),
+            unsafe_: end(self.graph, found.unsafe_),
+            before: self.usage_links(&found.before),
+            after: self.usage_links(&found.after),
+        };
+        self.report(format!("signal order: {} --> {}", names[0], names[1]), body);
+    }
+
+    pub(crate) fn report_recursion(&mut self, prev: &HeldLock, what: &str) {
+        let name = report::plain_name(self.graph, self.next.word.class());
+        let body = Body::Recursive {
+            trying: LockText::tried(self.graph, &self.next, self.site),
+            holding: LockText::of(self.graph, prev),
+            compared: compare(prev, &self.next).map(|order| order as i32),
+        };
+        self.report(format!("{what}: {name}"), body);
+    }
+
+    fn report_cycle(&mut self, prev: &HeldLock, path: &[EdgeId]) {
+        let graph = &*self.graph;
+        let start = std::iter::once(self.next.word.class());
+        let ids = start.chain(path.iter().map(|&edge| graph.edge(edge).to));
+        let names = ids.map(|id| report::plain_name(graph, id)).collect();
+        let first = Link::start(graph, &self.next, &self.stack);
+        let edges = path.iter().map(|&edge| Link::of(graph, graph.edge(edge)));
+        let body = Body::Circular {
+            trying: LockText::tried(graph, &self.next, self.site),
+            holding: LockText::of(graph, prev),
+            links: std::iter::once(first).chain(edges).collect(),
+        };
+        self.report(report::cycle_signature(names), body);
+    }
+
+    /// The classes along a path, with what is known of each.
+    fn usage_links(&self, path: &[EdgeId]) -> Vec<UsageLink> {
+        let graph = &*self.graph;
+        let first = path
+            .first()
+            .map(|&edge| UsageLink::of(graph, graph.edge(edge).from, None));
+        let rest = path.iter().map(|&edge| {
+            let edge = graph.edge(edge);
+            UsageLink::of(graph, edge.to, edge.taken.stack.clone())
+        });
+        first.into_iter().chain(rest).collect()
+    }
+
+    /// Makes a report, unless the same finding was reported before.
+    fn report(&mut self, signature: String, body: Body) {
+        if self.graph.reported.insert(signature.clone()) {
+            let stack = self.stack.clone();
+            self.reports
+                .push(report::new(self.graph, self.thread, signature, body, stack));
+        }
+    }
+}
+
+/// Whether the thread was in a handler, and whether one could have run, as numbers for the report.
+struct ReportedState((u8, u8));
+
+impl ReportedState {
+    fn of(lock: &HeldLock) -> Self {
+        Self((
+            lock.word.has(Word::IN_HANDLER).into(),
+            (!lock.word.has(Word::BLOCKED)).into(),
+        ))
+    }
+}
+
+/// What the order within a class says of two locks of it; nothing if the class has none.
+fn compare(held: &HeldLock, next: &HeldLock) -> Option<Ordering> {
+    if next.word.has(Word::BY_ADDRESS) {
+        return Some((held.map & !1).cmp(&next.map));
+    }
+    match (held.word.rank(), next.word.rank()) {
+        (0, _) | (_, 0) => None,
+        (held, next) => Some(held.cmp(&next)),
+    }
+}
+
+/// Whether a dependency between two declared levels came about by going on to another object, as the table allows.
+fn descended(graph: &Graph, from: u32, to: u32, between: &[&'static LevelInfo]) -> bool {
+    let level = |id| graph.class(id).and_then(|class| class.level);
+    let (Some(from), Some(to)) = (level(from), level(to)) else {
+        return false;
+    };
+    from.descends_to.is_some_and(|start| {
+        between
+            .iter()
+            .any(|level| level.table == from.table && level.rank >= start && level.rank <= to.rank)
+    })
+}
