@@ -275,6 +275,7 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
     }
     let close = Close(socket);
     let mut session = service.open(Arc::clone(socket));
+    socket.slot.set_attached();
     let mut buffer = vec![0; LONGEST_REQUEST];
     loop {
         if session.wants_room() {

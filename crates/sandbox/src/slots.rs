@@ -83,6 +83,8 @@ pub(crate) struct Slot {
     pub(crate) overrun: AtomicU32,
     /// The largest buffer the client has received with, in bytes; 0: unknown.
     pub(crate) longest_receive: AtomicU32,
+    /// 1: the service has opened its session.
+    attached: AtomicU32,
 }
 
 impl Slot {
@@ -111,6 +113,24 @@ impl Slot {
             }
         }
         Sending { slot: self }
+    }
+
+    /// The service knows of the socket: from now on it hears notifications.
+    pub(crate) fn set_attached(&self) {
+        self.attached.store(1, Ordering::Release);
+    }
+
+    /// Waits until the service knows of the socket, at most a second: who has joined a group must miss nothing from then
+    /// on. The service is told of the socket when it is made, so there is hardly ever anything to wait for.
+    pub(crate) fn await_attached(&self) {
+        let mut since = None;
+        while self.attached.load(Ordering::Acquire) == 0 {
+            let since = *since.get_or_insert_with(Instant::now);
+            if since.elapsed() > Duration::from_secs(1) {
+                return;
+            }
+            thread::sleep(Duration::from_micros(20));
+        }
     }
 
     /// One of the two processes is done with the slot.
@@ -207,6 +227,7 @@ impl Slots {
             &slot.groups,
             &slot.overrun,
             &slot.longest_receive,
+            &slot.attached,
         ] {
             field.store(0, Ordering::Relaxed);
         }

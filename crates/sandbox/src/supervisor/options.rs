@@ -68,6 +68,9 @@ impl Supervisor {
         {
             let bit = 1 << (value - self.settings.groups.start);
             if name == NETLINK_ADD_MEMBERSHIP {
+                if self.kernel.is_some() {
+                    shared.await_attached();
+                }
                 shared.groups.fetch_or(bit, Ordering::AcqRel);
             } else {
                 shared.groups.fetch_and(!bit, Ordering::AcqRel);

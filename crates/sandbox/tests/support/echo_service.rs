@@ -27,7 +27,7 @@ struct Conversation {
 
 impl Service for Echo {
     fn open(&self, socket: Arc<ClientSocket>) -> Box<dyn Session> {
-        let mut sockets = self.sockets.lock().unwrap();
+        let mut sockets = self.sockets.lock().expect("nobody panics with it");
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&socket));
         Box::new(Conversation {
@@ -113,7 +113,7 @@ impl Session for Conversation {
                 let all: Vec<_> = self
                     .all
                     .lock()
-                    .unwrap()
+                    .expect("nobody panics with it")
                     .iter()
                     .filter_map(Weak::upgrade)
                     .collect();
