@@ -1,12 +1,14 @@
 //! userlink's figures, each measured beside what it is compared with.
 //!
-//! `bench WHAT --userlink BINARY --out DIRECTORY` measures, prints a table and writes `DIRECTORY/WHAT.json`. This program is also
-//! every other process of a measurement: `bench client` inside and outside a machine ([`client`]), and `bench echo`, the
-//! peer of the floor ([`echo`]). Two figures that are compared are always taken in turns, a short round of the one and a
+//! `bench WHAT --userlink BINARY --peers DIRECTORY --out DIRECTORY` measures, prints a table and writes
+//! `DIRECTORY/WHAT.json`. This program is also every other process of a measurement: `bench client` inside and outside a
+//! machine ([`client`]), and `bench echo`, the peer of the floor ([`echo`]); only lockdep's peers are programs of their own
+//! ([`lockdep`]). Two figures that are compared are always taken in turns, a short round of the one and a
 //! short round of the other, many times over: what disturbs the machine then disturbs both.
 
 mod client;
 mod echo;
+mod lockdep;
 mod locks;
 mod rows;
 mod stats;
@@ -20,6 +22,8 @@ use anyhow::{Context as _, Result, bail};
 #[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) userlink: PathBuf,
+    /// The directory of the programs that are lockdep's peers.
+    pub(crate) peers: PathBuf,
     pub(crate) out: PathBuf,
 }
 
@@ -33,6 +37,7 @@ fn main() -> Result<()> {
     }
     let mut setting = Setting {
         userlink: "target/release/userlink".into(),
+        peers: "target/peers/release".into(),
         out: "target/bench".into(),
     };
     while let Some(option) = arguments.next() {
@@ -41,6 +46,7 @@ fn main() -> Result<()> {
             .with_context(|| format!("{option} needs a value"))?;
         match option.as_str() {
             "--userlink" => setting.userlink = value.into(),
+            "--peers" => setting.peers = value.into(),
             "--out" => setting.out = value.into(),
             _ => bail!("unknown option {option}"),
         }
@@ -48,7 +54,8 @@ fn main() -> Result<()> {
     let rows = match what.as_str() {
         "way" => way::measure(&setting)?,
         "locks" => locks::measure(),
-        _ => bail!("nothing to measure is called {what}; there are: way, locks"),
+        "lockdep" => lockdep::measure(&setting.peers)?,
+        _ => bail!("nothing to measure is called {what}; there are: way, locks, lockdep"),
     };
     rows::print(&rows);
     let path = rows::write(&rows, &setting.out, &what)?;

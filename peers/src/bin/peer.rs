@@ -1,0 +1,5 @@
+//! Every lock but one.
+
+fn main() -> anyhow::Result<()> {
+    peers::main()
+}
