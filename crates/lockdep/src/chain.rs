@@ -29,6 +29,12 @@ impl Word {
     pub(crate) const IN_HANDLER: u64 = 1 << 6;
     /// Taken while no signal handler can run on the thread.
     pub(crate) const BLOCKED: u64 = 1 << 7;
+    /// Taken in deferred work.
+    pub(crate) const IN_DEFERRED: u64 = 1 << 28;
+    /// Taken while no deferred work can run on the thread.
+    pub(crate) const DEFERRED_BLOCKED: u64 = 1 << 29;
+    /// The signal handler is a thread of its own.
+    pub(crate) const THREADED: u64 = 1 << 30;
     /// Where the rank begins that orders locks of one class: 20 bits, 0 for none.
     pub(crate) const RANK_SHIFT: u32 = 8;
     /// The largest rank.

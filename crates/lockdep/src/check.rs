@@ -5,7 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::chain::Word;
-use crate::graph::{Conflict, Context, Edge, EdgeId, End, Graph, Locker};
+use crate::class::Wait;
+use crate::graph::{Conflict, Context, Edge, EdgeId, End, Graph, Interrupt, Locker};
 use crate::order::LevelInfo;
 use crate::report::{self, Body, ClassText, Link, LockText, Report, Task, UsageLink};
 use crate::stack::Stack;
@@ -61,10 +62,12 @@ impl Check<'_> {
         /// What code may do that holds nothing.
         const ANYTHING: u8 = u8::MAX;
         let wait = |id| self.graph.class(id).map_or(0, |class| class.wait.inner);
-        let context = if self.next.word.has(Word::IN_HANDLER) {
-            2
-        } else {
-            ANYTHING
+        let word = self.next.word;
+        let context = match (word.has(Word::IN_HANDLER), word.has(Word::THREADED)) {
+            (true, false) => Wait::SPIN.inner,
+            (true, true) => Wait::SPIN_OR_SLEEP.inner,
+            _ if word.has(Word::IN_DEFERRED) => Wait::SPIN_OR_SLEEP.inner,
+            _ => ANYTHING,
         };
         let held = self.thread.held_here().map(|held| wait(held.word.class()));
         let allowed = held.filter(|&inner| inner > 0).fold(context, u8::min);
@@ -82,19 +85,25 @@ impl Check<'_> {
     fn mark_usage(&mut self) {
         let word = self.next.word;
         let read = !word.is_write();
-        if word.has(Word::IN_HANDLER) && !word.is_try() {
-            self.mark(if read {
-                Context::InHandlerRead
-            } else {
-                Context::InHandler
+        let (hard, soft) = (Interrupt::Handler, Interrupt::Deferred);
+        let mut mark = |interrupt, open| {
+            self.mark(Context {
+                interrupt,
+                open,
+                read,
             });
+        };
+        if word.has(Word::IN_HANDLER) && !word.is_try() {
+            mark(hard, false);
+        }
+        if word.has(Word::IN_DEFERRED) && !word.is_try() {
+            mark(soft, false);
         }
         if !word.has(Word::BLOCKED) {
-            self.mark(if read {
-                Context::OpenRead
-            } else {
-                Context::Open
-            });
+            mark(hard, true);
+            if !word.has(Word::DEFERRED_BLOCKED) {
+                mark(soft, true);
+            }
         }
     }
 
@@ -112,13 +121,13 @@ impl Check<'_> {
                 let class = self.graph.class(id);
                 let registered = class.and_then(|class| class.usage.stack(old).cloned());
                 let (old, new) = (old.name(), context.name());
-                let state = ReportedState::of(&self.next);
+                let state = state_of(&self.next);
                 let body = Body::Inconsistent {
                     lock,
                     old,
                     new,
                     registered,
-                    state: state.0,
+                    state,
                 };
                 self.report(format!("inconsistent: {name}"), body);
             }
@@ -128,7 +137,8 @@ impl Check<'_> {
                 let body = Body::Inversion {
                     lock,
                     other: ClassText::of(self.graph, other),
-                    other_is_safe: context.is_open(),
+                    other_is_safe: context.open,
+                    interrupt: context.interrupt.name(),
                     path: self.usage_links(&path),
                 };
                 self.report(signature, body);
@@ -198,7 +208,8 @@ impl Check<'_> {
         if let Some(path) = &path {
             self.report_cycle(prev, path);
         } else {
-            self.signals(prev);
+            self.interrupts(prev, Interrupt::Handler);
+            self.interrupts(prev, Interrupt::Deferred);
         }
         match self.graph.find_edge(from, to) {
             // A kind of locker that closes a cycle is not added to an edge that searches follow.
@@ -236,10 +247,11 @@ impl Check<'_> {
         });
     }
 
-    /// Whether the new dependency connects a lock that handlers take with one that is not safe there.
-    fn signals(&mut self, prev: &HeldLock) {
+    /// Whether the new dependency connects a lock that interrupts take with one that is not safe there.
+    fn interrupts(&mut self, prev: &HeldLock, interrupt: Interrupt) {
         let (from, to) = (prev.word, self.next.word);
         let Some(found) = self.graph.connection(
+            interrupt,
             (from.class(), !from.is_write()),
             (to.class(), to.is_recursive_read()),
         ) else {
@@ -255,12 +267,16 @@ impl Check<'_> {
         let body = Body::UnsafeOrder {
             trying: LockText::tried(self.graph, &self.next, self.site),
             holding: LockText::of(self.graph, prev),
+            interrupt: interrupt.name(),
             safe: end(self.graph, found.safe),
             unsafe_: end(self.graph, found.unsafe_),
             before: self.usage_links(&found.before),
             after: self.usage_links(&found.after),
         };
-        self.report(format!("signal order: {} --> {}", names[0], names[1]), body);
+        self.report(
+            format!("{} order: {} --> {}", interrupt.name(), names[0], names[1]),
+            body,
+        );
     }
 
     pub(crate) fn report_recursion(&mut self, prev: &HeldLock, what: &str) {
@@ -311,16 +327,16 @@ impl Check<'_> {
     }
 }
 
-/// Whether the thread was in a handler, and whether one could have run, as numbers for the report.
-struct ReportedState((u8, u8));
-
-impl ReportedState {
-    fn of(lock: &HeldLock) -> Self {
-        Self((
-            lock.word.has(Word::IN_HANDLER).into(),
-            (!lock.word.has(Word::BLOCKED)).into(),
-        ))
-    }
+/// `HC SC HE SE`: in a hard and in a soft interrupt, open to hard and to soft interrupts.
+fn state_of(lock: &HeldLock) -> [u8; 4] {
+    let has = |flag| u8::from(lock.word.has(flag));
+    let open = |flag| u8::from(!lock.word.has(flag));
+    [
+        has(Word::IN_HANDLER),
+        has(Word::IN_DEFERRED),
+        open(Word::BLOCKED),
+        open(Word::DEFERRED_BLOCKED),
+    ]
 }
 
 /// What the order within a class says of two locks of it; nothing if the class has none.

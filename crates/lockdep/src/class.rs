@@ -161,6 +161,8 @@ impl Wait {
     pub const NONE: Self = Self::both(0);
     /// Never waits, but allows no sleep: a read-side critical section as of RCU.
     pub const READ_SECTION: Self = Self { outer: 1, inner: 3 };
+    /// As [`READ_SECTION`](Wait::READ_SECTION), and must not be preempted.
+    pub const READ_SECTION_PINNED: Self = Self { outer: 1, inner: 2 };
     /// Spins. All that a signal handler may take.
     pub const SPIN: Self = Self::both(2);
     /// Spins, or sleeps where the whole program is built to preempt it: the kernel's `spinlock_t`.

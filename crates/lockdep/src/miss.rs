@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::chain::{self, Known, Word};
 use crate::check::Check;
 use crate::class::Map;
-use crate::graph::{self, Context, Graph};
+use crate::graph::{self, Context, Graph, Interrupt};
 use crate::report::{self, Report};
 use crate::stack::Stack;
 use crate::sync::WouldDeadlock;
@@ -72,10 +72,10 @@ pub(crate) fn acquire(
     Ok(())
 }
 
-/// Signals are open again: the locks that the thread holds can be interrupted from now on
+/// Hard or only soft interrupts are open again: the locks that the thread holds can be interrupted from now on
 /// (`kernel/locking/lockdep.c: mark_held_locks`).
 #[track_caller]
-pub(crate) fn signals_opened(thread: &Thread) {
+pub(crate) fn interrupts_opened(thread: &Thread, hard: bool) {
     if thread.held_here().next().is_none() || thread.busy.replace(true) {
         return;
     }
@@ -84,21 +84,30 @@ pub(crate) fn signals_opened(thread: &Thread) {
         let mut graph = graph::lock();
         for next in thread.held_here().filter(|lock| lock.word.is_checked()) {
             let (site, stack) = (Location::caller(), graph.stacks.keep(Stack::capture()));
-            let context = if next.word.is_write() {
-                Context::Open
-            } else {
-                Context::OpenRead
-            };
+            let read = !next.word.is_write();
             let (graph, reports) = (&mut *graph, &mut reports);
-            Check {
+            let mut check = Check {
                 graph,
                 reports,
                 thread,
                 next,
                 site,
                 stack,
+            };
+            if hard {
+                check.mark(Context {
+                    interrupt: Interrupt::Handler,
+                    open: true,
+                    read,
+                });
             }
-            .mark(context);
+            if thread.context.get() & Word::DEFERRED_BLOCKED == 0 {
+                check.mark(Context {
+                    interrupt: Interrupt::Deferred,
+                    open: true,
+                    read,
+                });
+            }
         }
     }
     thread.busy.set(false);

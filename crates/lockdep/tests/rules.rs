@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use lockdep::raw::{Acquire, LockdepMap, any_held, assert_no_locks_held};
-use lockdep::signal::{Blocked, Handler};
+use lockdep::signal::{Blocked, Deferred, DeferredBlocked, Handler};
 use lockdep::{
     Banner, Class, DynamicClass, LockMap, Lockdep, Mode, Mutex, Report, ReportKind, RwLock, Wait,
 };
@@ -187,11 +187,35 @@ fn a_lock_of_handlers_is_not_taken_with_signals_open() {
         "{text}"
     );
     assert!(text.contains("[HC0[0]:SC0[0]:HE1:SE1] takes:"), "{text}");
-    assert!(text.contains("(signal same){?.+.}-{2:2}"), "{text}");
+    assert!(text.contains("(signal same){?...}-{2:2}"), "{text}");
     assert!(
         text.contains("  <Interrupt>\n    lock(signal same);"),
         "{text}"
     );
+}
+
+#[test]
+fn a_lock_of_deferred_work_is_not_taken_where_such_work_can_run() {
+    let lock = map("deferred same", Wait::SPIN);
+    {
+        let _deferred = Deferred::enter();
+        let _ = lock.acquire(write());
+        lock.release();
+    }
+    {
+        let _blocked = DeferredBlocked::enter();
+        let _ = lock.acquire(write());
+        lock.release();
+    }
+    assert_eq!(kinds("deferred same"), []);
+    let _ = lock.acquire(write());
+    lock.release();
+    let text = text("deferred same");
+    assert!(
+        text.contains("inconsistent {IN-SOFTIRQ-W} -> {SOFTIRQ-ON-W} usage."),
+        "{text}"
+    );
+    assert!(text.contains("(deferred same){+.?.}-{2:2}"), "{text}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use edge::{Edge, EdgeId, End, Locker};
 pub(crate) use registry::{LockClass, SUBCLASSES};
-pub(crate) use usage::{Conflict, Context};
+pub(crate) use usage::{Conflict, Context, Interrupt};
 
 use crate::chain::{self, ChainKey, Known, Word};
 use crate::stack::{Depot, Stack};

@@ -1,75 +1,123 @@
 //! In which contexts the locks of a class are taken, and what must not come together.
 //!
-//! A signal handler interrupts a thread between any two instructions, as a hard interrupt does in the kernel. A lock that
-//! is taken in a handler must therefore never be taken where that handler could interrupt the holder, directly or through a
-//! lock that is taken under it (`kernel/locking/lockdep.c: mark_lock_irq`, `check_irq_usage`). Readers only conflict with
-//! writers.
+//! A signal handler interrupts a thread between any two instructions, as a hard interrupt does in the kernel; deferred work
+//! interrupts it where it lets go, as a soft interrupt does. A lock that is taken in either must never be taken where it
+//! could interrupt the holder, directly or through a lock that is taken under it
+//! (`kernel/locking/lockdep.c: mark_lock_irq`, `check_irq_usage`). Readers only conflict with writers.
 
 use super::search::Direction;
 use super::{EdgeId, Graph, LockClass};
 use crate::chain::Word;
 use crate::stack::Stack;
 
+/// What interrupts a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// A signal handler: the kernel's hard interrupt.
+    Handler = 0,
+    /// Deferred work: the kernel's soft interrupt.
+    Deferred = 1,
+}
+
+impl Interrupt {
+    /// As the kernel's reports call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Handler => "HARDIRQ",
+            Self::Deferred => "SOFTIRQ",
+        }
+    }
+}
+
 /// A context in which a lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Context {
-    /// In a signal handler, exclusively.
-    InHandler = 0,
-    /// In a signal handler, for reading.
-    InHandlerRead = 1,
-    /// Where a signal handler could interrupt the holder, exclusively.
-    Open = 2,
-    /// Where a signal handler could interrupt the holder, for reading.
-    OpenRead = 3,
+pub(crate) struct Context {
+    pub(crate) interrupt: Interrupt,
+    /// Where the interrupt could come while the lock is held; else: in the interrupt.
+    pub(crate) open: bool,
+    pub(crate) read: bool,
 }
 
 impl Context {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::InHandler,
-        Self::InHandlerRead,
-        Self::Open,
-        Self::OpenRead,
-    ];
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
+    /// Every context, those of hard interrupts first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [Interrupt::Handler, Interrupt::Deferred]
+            .into_iter()
+            .flat_map(|interrupt| {
+                [(false, false), (false, true), (true, false), (true, true)].map(|(open, read)| {
+                    Self {
+                        interrupt,
+                        open,
+                        read,
+                    }
+                })
+            })
     }
 
-    pub(crate) const fn is_open(self) -> bool {
-        self as u8 & 2 != 0
+    const fn index(self) -> usize {
+        self.interrupt as usize * 4 + self.open as usize * 2 + self.read as usize
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self.index()
     }
 
     /// The contexts that conflict with this one, those of writers first: a reader only with writers.
-    const fn conflicts(self) -> [Option<Self>; 2] {
-        match self {
-            Self::InHandler => [Some(Self::Open), Some(Self::OpenRead)],
-            Self::InHandlerRead => [Some(Self::Open), None],
-            Self::Open => [Some(Self::InHandler), Some(Self::InHandlerRead)],
-            Self::OpenRead => [Some(Self::InHandler), None],
-        }
+    fn conflicts(self) -> impl Iterator<Item = Self> {
+        let other = Self {
+            open: !self.open,
+            read: false,
+            ..self
+        };
+        [
+            other,
+            Self {
+                read: true,
+                ..other
+            },
+        ]
+        .into_iter()
+        .take(if self.read { 1 } else { 2 })
+    }
+
+    /// Readers and writers, in this interrupt or open to it.
+    const fn mask(interrupt: Interrupt, open: bool) -> u8 {
+        let writers = Self {
+            interrupt,
+            open,
+            read: false,
+        };
+        let readers = Self {
+            interrupt,
+            open,
+            read: true,
+        };
+        writers.bit() | readers.bit()
     }
 
     /// As the kernel's reports call it (`kernel/locking/lockdep.c: usage_str`).
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::InHandler => "IN-HARDIRQ-W",
-            Self::InHandlerRead => "IN-HARDIRQ-R",
-            Self::Open => "HARDIRQ-ON-W",
-            Self::OpenRead => "HARDIRQ-ON-R",
+        match (self.interrupt, self.open, self.read) {
+            (Interrupt::Handler, false, false) => "IN-HARDIRQ-W",
+            (Interrupt::Handler, false, true) => "IN-HARDIRQ-R",
+            (Interrupt::Handler, true, false) => "HARDIRQ-ON-W",
+            (Interrupt::Handler, true, true) => "HARDIRQ-ON-R",
+            (Interrupt::Deferred, false, false) => "IN-SOFTIRQ-W",
+            (Interrupt::Deferred, false, true) => "IN-SOFTIRQ-R",
+            (Interrupt::Deferred, true, false) => "SOFTIRQ-ON-W",
+            (Interrupt::Deferred, true, true) => "SOFTIRQ-ON-R",
         }
     }
 }
 
-/// Readers and writers together.
-const IN_HANDLER: u8 = Context::InHandler.bit() | Context::InHandlerRead.bit();
-const OPEN: u8 = Context::Open.bit() | Context::OpenRead.bit();
-const READ: u8 = Context::InHandlerRead.bit() | Context::OpenRead.bit();
+/// The bits of all readers.
+const READ: u8 = 0b1010_1010;
 
 /// The contexts in which a class was used, each with the stack of the first time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
     bits: u8,
-    stacks: [Option<Stack>; 4],
+    stacks: [Option<Stack>; 8],
 }
 
 impl Usage {
@@ -78,7 +126,7 @@ impl Usage {
     }
 
     pub(crate) const fn stack(&self, context: Context) -> Option<&Stack> {
-        self.stacks[context as usize].as_ref()
+        self.stacks[context.index()].as_ref()
     }
 
     /// The bits that count behind a weak path: there readers wait for nobody.
@@ -87,17 +135,24 @@ impl Usage {
     }
 
     /// The four characters of `kernel/locking/lockdep.c: get_usage_chars`: hard interrupt for writing and for reading, soft
-    /// interrupt for writing and for reading. There are no soft interrupts in user space: their columns only say that none
-    /// were blocked.
-    pub(crate) const fn characters(&self) -> [char; 4] {
+    /// interrupt for writing and for reading.
+    pub(crate) fn characters(&self) -> [char; 4] {
+        let character = |interrupt, read| {
+            let has = |open| {
+                self.has(Context {
+                    interrupt,
+                    open,
+                    read,
+                })
+            };
+            Self::character(has(false), has(true))
+        };
+        let (hard, soft) = (Interrupt::Handler, Interrupt::Deferred);
         [
-            Self::character(self.has(Context::InHandler), self.has(Context::Open)),
-            Self::character(
-                self.has(Context::InHandlerRead),
-                self.has(Context::OpenRead),
-            ),
-            Self::character(false, self.has(Context::Open)),
-            Self::character(false, self.has(Context::OpenRead)),
+            character(hard, false),
+            character(hard, true),
+            character(soft, false),
+            character(soft, true),
         ]
     }
 
@@ -144,20 +199,16 @@ impl Graph {
             return None;
         }
         class.usage.bits |= context.bit();
-        class.usage.stacks[context as usize] = Some(stack.clone());
-        let conflicts = context.conflicts();
-        let mut conflicts = conflicts.into_iter().flatten();
-        if let Some(old) = conflicts.find(|&other| class.usage.has(other)) {
+        class.usage.stacks[context.index()] = Some(stack.clone());
+        if let Some(old) = context.conflicts().find(|&other| class.usage.has(other)) {
             return Some(Conflict::Same { old });
         }
-        // Who is open must not be reached from one that handlers use; whom handlers use must not reach one that is open.
-        let (direction, mask, weak) = match context {
-            Context::Open | Context::OpenRead => {
-                (Direction::Backwards, IN_HANDLER, !word.is_write())
-            }
-            Context::InHandler | Context::InHandlerRead => {
-                (Direction::Forwards, OPEN, word.is_recursive_read())
-            }
+        // Who is open must not be reached from one that interrupts use; whom they use must not reach one that is open.
+        let mask = Context::mask(context.interrupt, !context.open);
+        let (direction, weak) = if context.open {
+            (Direction::Backwards, !word.is_write())
+        } else {
+            (Direction::Forwards, word.is_recursive_read())
         };
         self.conflict(id, direction, mask, weak)
     }
@@ -185,23 +236,29 @@ impl Graph {
     /// (`kernel/locking/lockdep.c: check_irq_usage`).
     pub(crate) fn connection(
         &mut self,
+        interrupt: Interrupt,
         (from, from_is_shared): (u32, bool),
         (to, to_is_recursive_reader): (u32, bool),
     ) -> Option<Connection> {
-        let safe =
-            |_: u32, class: &LockClass, weak: bool| class.usage.behind(weak) & IN_HANDLER != 0;
+        let safe = in_context(Context::mask(interrupt, false));
         let mut before = self.search(Direction::Backwards, from, from_is_shared, safe)?;
-        let open = |_: u32, class: &LockClass, weak: bool| class.usage.behind(weak) & OPEN != 0;
+        let open = in_context(Context::mask(interrupt, true));
         let after = self.search(Direction::Forwards, to, to_is_recursive_reader, open)?;
         let first = before.last().map_or(from, |&edge| self.edge(edge).from);
         let last = after.last().map_or(to, |&edge| self.edge(edge).to);
         before.reverse();
-        let used = |id: u32, wanted: [Context; 2]| {
+        let used = |id: u32, open: bool| {
             let usage = &self.class(id)?.usage;
-            wanted.into_iter().find(|&context| usage.has(context))
+            let of = |read| Context {
+                interrupt,
+                open,
+                read,
+            };
+            [of(false), of(true)]
+                .into_iter()
+                .find(|&context| usage.has(context))
         };
-        let safe = used(first, [Context::InHandler, Context::InHandlerRead])?;
-        let open = used(last, [Context::Open, Context::OpenRead])?;
+        let (safe, open) = (used(first, false)?, used(last, true)?);
         Some(Connection {
             safe: (first, safe),
             unsafe_: (last, open),
@@ -209,4 +266,9 @@ impl Graph {
             after,
         })
     }
+}
+
+/// Whether a class was used in one of these contexts.
+fn in_context(mask: u8) -> impl FnMut(u32, &LockClass, bool) -> bool {
+    move |_, class, weak| class.usage.behind(weak) & mask != 0
 }

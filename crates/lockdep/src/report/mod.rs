@@ -81,12 +81,13 @@ pub(crate) enum Body {
         old: &'static str,
         new: &'static str,
         registered: Option<Stack>,
-        /// Whether the thread is in a handler, and whether one could interrupt it.
-        state: (u8, u8),
+        /// In a hard and in a soft interrupt, open to hard and to soft interrupts.
+        state: [u8; 4],
     },
     Inversion {
         lock: LockText,
         other: ClassText,
+        interrupt: &'static str,
         /// The other one is used in handlers; else it is the one that is not safe there.
         other_is_safe: bool,
         /// From the one that is used in handlers to the one that is not safe there.
@@ -95,6 +96,7 @@ pub(crate) enum Body {
     UnsafeOrder {
         trying: LockText,
         holding: LockText,
+        interrupt: &'static str,
         safe: (ClassText, Option<Stack>),
         unsafe_: (ClassText, Option<Stack>),
         /// From the safe class to the lock that is held; empty if that is it.
@@ -166,8 +168,7 @@ pub(crate) struct UsageLink {
 impl UsageLink {
     pub(crate) fn of(graph: &Graph, id: u32, acquired: Option<Stack>) -> Self {
         let usage = graph.class(id).map(|class| &class.usage);
-        let usages = Context::ALL
-            .into_iter()
+        let usages = Context::all()
             .filter_map(|context| Some((context.name(), usage?.stack(context)?.clone())));
         Self {
             class: ClassText::of(graph, id),

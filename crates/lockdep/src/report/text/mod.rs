@@ -102,15 +102,17 @@ impl Printer<'_> {
             Body::Inversion {
                 lock,
                 other,
+                interrupt,
                 other_is_safe,
                 path,
             } => {
-                self.inversion(lock, other, *other_is_safe, path)?;
+                self.inversion(lock, other, (interrupt, *other_is_safe), path)?;
                 return self.backtrace();
             }
             Body::UnsafeOrder {
                 trying,
                 holding,
+                interrupt,
                 safe,
                 unsafe_,
                 before,
@@ -118,7 +120,7 @@ impl Printer<'_> {
             } => {
                 let (safe_at, unsafe_at) = (safe.1.as_ref(), unsafe_.1.as_ref());
                 let (safe, unsafe_) = ((&safe.0, safe_at), (&unsafe_.0, unsafe_at));
-                self.unsafe_order((trying, holding), safe, unsafe_, (before, after))?;
+                self.unsafe_order(interrupt, (trying, holding), safe, unsafe_, (before, after))?;
                 return self.backtrace();
             }
             Body::WaitContext { lock, context } => self.wait_context(lock, *context)?,

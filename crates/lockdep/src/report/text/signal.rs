@@ -13,14 +13,14 @@ impl Printer<'_> {
         lock: &LockText,
         (old, new): (&str, &str),
         registered: Option<&Stack>,
-        (in_handler, open): (u8, u8),
+        [in_hard, in_soft, hard, soft]: [u8; 4],
     ) -> fmt::Result {
         self.headline("WARNING: inconsistent lock state", 32)?;
         writeln!(self.out, "inconsistent {{{old}}} -> {{{new}}} usage.")?;
         let who = self.who();
         writeln!(
             self.out,
-            "{who} [HC{in_handler}[0]:SC0[0]:HE{open}:SE1] takes:"
+            "{who} [HC{in_hard}[0]:SC{in_soft}[0]:HE{hard}:SE{soft}] takes:"
         )?;
         writeln!(
             self.out,
@@ -46,7 +46,7 @@ impl Printer<'_> {
         &mut self,
         lock: &LockText,
         other: &ClassText,
-        other_is_safe: bool,
+        (interrupt, other_is_safe): (&str, bool),
         path: &[UsageLink],
     ) -> fmt::Result {
         self.headline(
@@ -56,9 +56,9 @@ impl Printer<'_> {
         let (who, lock) = (self.who(), self.lock(lock));
         writeln!(self.out, "{who} just changed the state of lock:\n{lock}")?;
         let what = if other_is_safe {
-            "but this lock was taken by another, HARDIRQ-safe lock in the past:"
+            format!("but this lock was taken by another, {interrupt}-safe lock in the past:")
         } else {
-            "but this lock took another, HARDIRQ-unsafe lock in the past:"
+            format!("but this lock took another, {interrupt}-unsafe lock in the past:")
         };
         writeln!(self.out, "{what}\n{}\n", self.class(other))?;
         writeln!(
@@ -81,13 +81,14 @@ impl Printer<'_> {
     /// `print_bad_irq_dependency`.
     pub(super) fn unsafe_order(
         &mut self,
+        interrupt: &str,
         (trying, holding): (&LockText, &LockText),
         (safe, safe_at): (&ClassText, Option<&Stack>),
         (open, open_at): (&ClassText, Option<&Stack>),
         (before, after): (&[UsageLink], &[UsageLink]),
     ) -> fmt::Result {
         self.headline(
-            "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+            &format!("WARNING: {interrupt}-safe -> {interrupt}-unsafe lock order detected"),
             53,
         )?;
         let (who, lock) = (self.who(), self.lock(trying));
@@ -105,19 +106,22 @@ impl Printer<'_> {
         writeln!(self.out, "{from} ->{to}")?;
         writeln!(
             self.out,
-            "\nbut this new dependency connects a HARDIRQ-irq-safe lock:"
+            "\nbut this new dependency connects a {interrupt}-irq-safe lock:"
         )?;
         writeln!(self.out, "{}", self.class(safe))?;
-        writeln!(self.out, "\n... which became HARDIRQ-irq-safe at:")?;
+        writeln!(self.out, "\n... which became {interrupt}-irq-safe at:")?;
         if let Some(stack) = safe_at {
             self.frames(stack, "  ")?;
         }
         writeln!(
             self.out,
-            "\nto a HARDIRQ-irq-unsafe lock:\n{}",
+            "\nto a {interrupt}-irq-unsafe lock:\n{}",
             self.class(open)
         )?;
-        writeln!(self.out, "\n... which became HARDIRQ-irq-unsafe at:\n...")?;
+        writeln!(
+            self.out,
+            "\n... which became {interrupt}-irq-unsafe at:\n..."
+        )?;
         if let Some(stack) = open_at {
             self.frames(stack, "  ")?;
         }
@@ -130,14 +134,14 @@ impl Printer<'_> {
         self.held()?;
         writeln!(
             self.out,
-            "\nthe dependencies between HARDIRQ-irq-safe lock and the holding lock:"
+            "\nthe dependencies between {interrupt}-irq-safe lock and the holding lock:"
         )?;
         self.dependencies(before)?;
         writeln!(
             self.out,
             "\nthe dependencies between the lock to be acquired"
         )?;
-        writeln!(self.out, " and HARDIRQ-irq-unsafe lock:")?;
+        writeln!(self.out, " and {interrupt}-irq-unsafe lock:")?;
         self.dependencies(after)
     }
 
