@@ -19,12 +19,16 @@ listen() {
     devlink monitor >"$heard/fifo" &
     monitor=$!
     exec 3<"$heard/fifo"
-    # Nobody can see from outside when it listens, so knock until it has heard something.
-    ( while devlink dev param set $device name enable_roce value true cmode driverinit; do sleep 0.05; done ) &
-    knocker=$!
+    # Nobody can see from outside when it listens, so knock until it has heard something: turn a parameter off and on again
+    # (devlink does not send what would change nothing).
+    while [ ! -e "$heard/something" ]; do
+        for value in false true; do
+            devlink dev param set $device name enable_remote_dev_reset value $value cmode runtime
+        done
+    done &
     read -r _ <&3
-    kill $knocker 2>/dev/null || true
-    wait $knocker 2>/dev/null || true
+    : >"$heard/something"
+    wait $!
 }
 
 wait_for() { # wait_for BEGINNING-OF-LINE
