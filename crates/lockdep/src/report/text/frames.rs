@@ -8,8 +8,8 @@ use crate::report::symbol::{self, Function};
 use crate::stack::Stack;
 
 impl Printer<'_> {
-    /// The function that took a lock: the innermost at its code address that is not the validator's own. The line that took
-    /// it if no function is known.
+    /// The function that took a lock: the compiled one at its code address, to which offset and size belong; if that is the
+    /// validator's own, the innermost one in it that is not. The line that took it if no function is known.
     pub(super) fn place(&self, lock: &LockText) -> String {
         let functions = if lock.ip == 0 {
             Vec::new()
@@ -17,7 +17,10 @@ impl Printer<'_> {
             symbol::functions(lock.ip)
         };
         match (
-            functions.iter().find(|function| !is_own(function)),
+            functions
+                .last()
+                .filter(|compiled| !is_own(compiled))
+                .or_else(|| functions.iter().find(|function| !is_own(function))),
             lock.site,
         ) {
             (Some(function), _) => self.function(function),
