@@ -83,6 +83,11 @@ pub(crate) struct ChainKey {
 }
 
 impl ChainKey {
+    /// No chain's.
+    pub(crate) const NONE: Self = Self {
+        first: 0,
+        second: 0,
+    };
     /// Of a thread that the validator has not met: no chain that starts here is ever in the table. Not
     /// zero, because a lock of an unknown class, taken for writing, would keep it so, and zero is
     /// what an empty slot looks like.
@@ -103,6 +108,20 @@ impl ChainKey {
         let second = (self.second.rotate_left(29) ^ word.0).wrapping_mul(0xd6e8_feb8_6659_fd93);
         Self { first, second }
     }
+
+    /// The place of the chain in a table of so many bits.
+    #[inline(always)]
+    pub(crate) const fn home(self, bits: u32) -> usize {
+        (self.first >> (64 - bits)) as usize
+    }
+
+    /// The key under which a thread notes that it has met a chain whose instances must be looked at each time.
+    pub(crate) const fn noted(self) -> Self {
+        Self {
+            first: self.first,
+            second: !self.second,
+        }
+    }
 }
 
 const BITS: u32 = 16;
@@ -122,20 +141,6 @@ static TABLE: [Slot; 1 << BITS] = [const {
     }
 }; 1 << BITS];
 
-#[inline(always)]
-const fn home(key: ChainKey) -> usize {
-    (key.first >> (64 - BITS)) as usize
-}
-
-/// Whether the chain is in its home slot, in order, and needs no look at instances: the path of nearly every acquisition.
-#[inline(always)]
-pub(crate) fn is_known(key: ChainKey) -> bool {
-    let slot = &TABLE[home(key)];
-    // Acquire pairs with the release in `insert`: who sees the first word sees the second one that belongs to it.
-    slot.first.load(Ordering::Acquire) == key.first
-        && slot.second.load(Ordering::Relaxed) == key.second
-}
-
 /// What the table knows about a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -145,22 +150,28 @@ pub(crate) enum Known {
     AskInstances,
 }
 
-/// Looks for the chain in every slot where it may be.
-pub(crate) fn find(key: ChainKey) -> Option<Known> {
-    let mut at = home(key);
+/// In the second word of a slot: it is still of interest who makes the chain.
+const LEARNING: u64 = 1;
+const ASK_AND_LEARN: u64 = !LEARNING;
+
+/// Looks for the chain in every slot where it may be. Also says whether it is of interest who makes it.
+pub(crate) fn find(key: ChainKey) -> Option<(Known, bool)> {
+    let mut at = key.home(BITS);
     for _ in 0..TABLE.len() {
         let slot = &TABLE[at];
+        // Acquire pairs with the release in `insert`: who sees the first word sees the second one that belongs to it.
         let first = slot.first.load(Ordering::Acquire);
         if first == 0 {
             return None;
         }
         if first == key.first {
             let second = slot.second.load(Ordering::Relaxed);
-            if second == key.second {
-                return Some(Known::Yes);
-            }
-            if second == !key.second {
-                return Some(Known::AskInstances);
+            match second ^ key.second {
+                0 => return Some((Known::Yes, false)),
+                LEARNING => return Some((Known::Yes, true)),
+                u64::MAX => return Some((Known::AskInstances, false)),
+                ASK_AND_LEARN => return Some((Known::AskInstances, true)),
+                _ => {}
             }
         }
         at = (at + 1) % TABLE.len();
@@ -169,23 +180,45 @@ pub(crate) fn find(key: ChainKey) -> Option<Known> {
 }
 
 /// Adds a chain. Only for who holds the graph lock, and only while there are fewer than [`CAPACITY`].
-pub(crate) fn insert(key: ChainKey, known: Known) {
+pub(crate) fn insert(key: ChainKey, known: Known, learning: bool) {
     if key.first == 0 {
         // Looks like an empty slot. Such a chain, one in 2^64, is validated each time.
         return;
     }
-    // A chain that asks for a look at the instances must not be found by `is_known`.
-    let second = if known == Known::AskInstances {
-        !key.second
-    } else {
-        key.second
-    };
-    let mut at = home(key);
+    let second = second(key, known) ^ if learning { LEARNING } else { 0 };
+    let mut at = key.home(BITS);
     loop {
         let slot = &TABLE[at];
         if slot.first.load(Ordering::Relaxed) == 0 {
             slot.second.store(second, Ordering::Relaxed);
             slot.first.store(key.first, Ordering::Release);
+            return;
+        }
+        at = (at + 1) % TABLE.len();
+    }
+}
+
+const fn second(key: ChainKey, known: Known) -> u64 {
+    match known {
+        Known::Yes => key.second,
+        Known::AskInstances => !key.second,
+    }
+}
+
+/// Enough is known of who makes the chain. Only for who holds the graph lock.
+pub(crate) fn saturate(key: ChainKey) {
+    let Some((known, _)) = find(key) else { return };
+    let mut at = key.home(BITS);
+    loop {
+        let slot = &TABLE[at];
+        let this = second(key, known) ^ LEARNING;
+        if slot.first.load(Ordering::Relaxed) == key.first
+            && slot.second.load(Ordering::Relaxed) == this
+        {
+            slot.second.store(this ^ LEARNING, Ordering::Relaxed);
+            return;
+        }
+        if slot.first.load(Ordering::Relaxed) == 0 {
             return;
         }
         at = (at + 1) % TABLE.len();
@@ -220,8 +253,8 @@ mod tests {
     #[test]
     fn an_unknown_lock_of_an_unknown_thread_is_not_known() {
         for mode in 0..3 {
-            assert!(!is_known(ChainKey::UNREGISTERED.extend(word(0, mode))));
-            assert!(!is_known(ChainKey::EMPTY.extend(word(0, mode))));
+            assert_eq!(find(ChainKey::UNREGISTERED.extend(word(0, mode))), None);
+            assert_eq!(find(ChainKey::EMPTY.extend(word(0, mode))), None);
         }
     }
 
@@ -229,12 +262,15 @@ mod tests {
     fn a_key_is_found_only_with_both_hashes() {
         let key = ChainKey::EMPTY.extend(word(u64::from(u32::MAX), 0));
         assert_eq!(find(key), None);
-        insert(key, Known::AskInstances);
-        assert_eq!(find(key), Some(Known::AskInstances));
-        assert!(
-            !is_known(key),
-            "a chain that must be looked at is not taken on the fast path"
-        );
+        insert(key, Known::AskInstances, true);
+        assert_eq!(find(key), Some((Known::AskInstances, true)));
+        saturate(key);
+        assert_eq!(find(key), Some((Known::AskInstances, false)));
+        let other = key.extend(word(8, 0));
+        insert(other, Known::Yes, true);
+        assert_eq!(find(other), Some((Known::Yes, true)));
+        saturate(other);
+        assert_eq!(find(other), Some((Known::Yes, false)));
         assert_eq!(
             find(ChainKey {
                 second: key.second ^ 2,

@@ -244,6 +244,7 @@ impl Check<'_> {
             reported,
             descended,
             bridge: false,
+            witnesses: Vec::new(),
         });
     }
 
@@ -293,7 +294,11 @@ impl Check<'_> {
         let graph = &*self.graph;
         let start = std::iter::once(self.next.word.class());
         let ids = start.chain(path.iter().map(|&edge| graph.edge(edge).to));
-        let names = ids.map(|id| report::plain_name(graph, id)).collect();
+        let ids: Vec<u32> = ids.collect();
+        let names = ids
+            .iter()
+            .map(|&id| report::plain_name(graph, id))
+            .collect();
         let first = Link::start(graph, &self.next, &self.stack);
         let edges = path.iter().map(|&edge| Link::of(graph, graph.edge(edge)));
         let body = Body::Circular {
@@ -301,7 +306,9 @@ impl Check<'_> {
             holding: LockText::of(graph, prev),
             links: std::iter::once(first).chain(edges).collect(),
         };
-        self.report(report::cycle_signature(names), body);
+        let signature = report::cycle_signature(names);
+        self.report(signature.clone(), body);
+        self.graph.add_cycle(&signature, ids, self.reports.last());
     }
 
     /// The classes along a path, with what is known of each.

@@ -25,20 +25,26 @@
 mod chain;
 mod check;
 mod class;
+mod grade;
 mod graph;
+mod met;
 mod miss;
 pub mod order;
 pub mod raw;
 mod report;
 pub mod signal;
+mod spawn;
 mod stack;
 mod sync;
-mod thread;
+pub mod thread;
 mod warn;
 
 pub use class::{Class, ClassKey, DynamicClass, Wait};
+pub use grade::{Grade, Instances};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
-pub use report::{Banner, Report, ReportKind, reports, set_handler, set_task_context};
+pub use report::{
+    Banner, Report, ReportKind, reports, set_handler, set_raise_handler, set_task_context,
+};
 pub use sync::WouldDeadlock;
 pub use sync::condvar::Condvar;
 pub use sync::lock_map::{LockMap, LockMapGuard};

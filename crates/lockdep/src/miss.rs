@@ -7,7 +7,7 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::chain::{self, Known, Word};
+use crate::chain::{self, ChainKey, Known, Word};
 use crate::check::Check;
 use crate::class::Map;
 use crate::graph::{self, Context, Graph, Interrupt};
@@ -64,10 +64,11 @@ pub(crate) fn acquire(
         return Ok(());
     }
     thread.busy.set(true);
-    let mut reports = Vec::new();
-    let result = attempt.validate(&mut graph::lock(), &mut reports);
+    let (mut reports, mut raised) = (Vec::new(), Vec::new());
+    let result = attempt.validate(&mut graph::lock(), &mut reports, &mut raised);
     thread.busy.set(false);
     report::deliver(reports);
+    report::raised(raised);
     thread.push(result?);
     Ok(())
 }
@@ -138,7 +139,13 @@ impl Attempt<'_> {
     /// The lock, if the table knows its chain after all: in another slot, or as one that asks for a look at the instances.
     fn known(&self) -> Option<HeldLock> {
         let next = self.lock();
-        match chain::find(next.key)? {
+        let (known, learning) = chain::find(next.key)?;
+        let note = note(&next, known);
+        if learning && !self.thread.met.contains(note) {
+            self.learn(&next);
+        }
+        self.thread.met.insert(note);
+        match known {
             Known::Yes => Some(next),
             Known::AskInstances => {
                 let in_order =
@@ -148,6 +155,14 @@ impl Attempt<'_> {
                 (addresses && self.waits_for_itself(&next).is_none()).then_some(next)
             }
         }
+    }
+
+    /// Says who makes a chain that others made before.
+    fn learn(&self, next: &HeldLock) {
+        self.thread.busy.set(true);
+        let raised = graph::lock().learn(self.thread, next);
+        self.thread.busy.set(false);
+        report::raised(raised);
     }
 
     /// The lock that the thread holds already, if waiting for this one would be waiting for itself.
@@ -162,6 +177,7 @@ impl Attempt<'_> {
         &self,
         graph: &mut Graph,
         reports: &mut Vec<Arc<Report>>,
+        raised: &mut Vec<Arc<Report>>,
     ) -> Result<HeldLock, WouldDeadlock> {
         self.map.set_class(graph.resolve(self.map));
         let next = self.lock();
@@ -198,7 +214,17 @@ impl Attempt<'_> {
             stack,
             known,
         });
+        *raised = graph.learn(thread, &next);
+        thread.met.insert(note(&next, known));
         Ok(next)
+    }
+}
+
+/// What a thread remembers of a chain that it has met.
+fn note(next: &HeldLock, known: Known) -> ChainKey {
+    match known {
+        Known::Yes => next.key,
+        Known::AskInstances => next.key.noted(),
     }
 }
 

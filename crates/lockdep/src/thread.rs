@@ -1,20 +1,28 @@
-//! The locks that the calling thread holds, and the way in for every lock type.
+//! Threads: what the calling one holds, and how to start others so that the validator knows when they begin and end.
+//!
+//! [`spawn`], [`scope`] and [`Builder`] are `std`'s, but what a thread did before it started another, or was joined, counts
+//! as over: cycles that could only come about then are graded [`Ordered`](crate::Grade::Ordered).
+//!
+//! The rest of this module is the way in for every lock type.
 //!
 //! Each thread has a stack of the locks it holds, in the order of taking, and with each lock the key of the chain that ends
 //! with it (the kernel's `task_struct.held_locks`). Taking a lock extends the key, looks it up among the chains that are
 //! known to be in order, and pushes; releasing the newest lock is one store. Everything else is out of line, in
-//! [`miss`](crate::miss).
+//! `miss`.
 //!
 //! The stack is plain cells without a destructor: it works in thread-local destructors too.
 
 use std::cell::Cell;
 use std::panic::Location;
 
-use crate::chain::{self, ChainKey, Word};
+use crate::chain::{ChainKey, Word};
 use crate::class::Map;
+use crate::met::Met;
 use crate::miss;
 use crate::sync::WouldDeadlock;
 use crate::warn;
+
+pub use crate::spawn::{Builder, JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 
 /// How many locks a thread may hold before the validator loses sight of the rest. The kernel's `MAX_LOCK_DEPTH` is 48.
 pub(crate) const DEPTH: usize = 64;
@@ -95,7 +103,12 @@ impl HeldLock {
 
     /// Whether it is the lock with this address.
     pub(crate) const fn is(&self, map: usize) -> bool {
-        self.map & !1 == map
+        self.address() == map
+    }
+
+    /// The lock's address.
+    pub(crate) const fn address(&self) -> usize {
+        self.map & !1
     }
 }
 
@@ -111,6 +124,7 @@ pub(crate) struct Thread {
     pub(crate) untracked: Cell<usize>,
     /// The validator itself is at work on this thread: what it takes is not its business.
     pub(crate) busy: Cell<bool>,
+    pub(crate) met: Met,
 }
 
 thread_local! {
@@ -121,6 +135,7 @@ thread_local! {
             held: [const { Cell::new(HeldLock::NONE) }; DEPTH + 1],
             untracked: Cell::new(0),
             busy: Cell::new(false),
+            met: Met::new(),
         }
     };
     /// Looks at the end of the thread whether it still holds locks.
@@ -361,7 +376,7 @@ fn push_known(thread: &Thread, map: &Map, request: Request, ip: usize) -> bool {
     let word = request.word(thread, map);
     if depth < DEPTH {
         let key = thread.held[depth].get().key.extend(word);
-        if chain::is_known(key) {
+        if thread.met.contains(key) {
             thread.held[depth + 1].set(HeldLock {
                 key,
                 map: map.address(),

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use super::Graph;
 use crate::chain::Word;
+use crate::grade::Witness;
 use crate::stack::Stack;
 
 /// The place of an edge in the graph.
@@ -126,6 +127,8 @@ pub(crate) struct Edge {
     pub(crate) descended: bool,
     /// It was not seen itself: it stands for a class that has ended.
     pub(crate) bridge: bool,
+    /// Some of the acquisitions that made it.
+    pub(crate) witnesses: Vec<Witness>,
 }
 
 impl Graph {
@@ -214,6 +217,7 @@ impl Graph {
                     reported: false,
                     descended: first.descended || second.descended,
                     bridge: true,
+                    witnesses: Edge::witnesses_of_both(first, second),
                 });
             }
         }

@@ -1,9 +1,10 @@
 //! What has been learnt: the classes, and which was taken while which was held.
 //!
 //! One lock guards it all. It is taken only when a thread makes a chain of locks that nobody made before; known chains
-//! never come here (see [`chain`](crate::chain)).
+//! never come here (see [`chain`]).
 
 mod edge;
+mod observe;
 mod registry;
 mod search;
 pub(crate) mod snapshot;
@@ -12,13 +13,14 @@ mod usage;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::Location;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use edge::{Edge, EdgeId, End, Locker};
 pub(crate) use registry::{LockClass, SUBCLASSES};
 pub(crate) use usage::{Conflict, Context, Interrupt};
 
 use crate::chain::{self, ChainKey, Known, Word};
+use crate::report::Report;
 use crate::stack::{Depot, Stack};
 use crate::thread;
 
@@ -56,6 +58,14 @@ pub(crate) struct Graph {
     ended: usize,
     /// What was reported already.
     pub(crate) reported: HashSet<String, BuildHasherDefault<DefaultHasher>>,
+    /// Chains of which it is of interest who makes them.
+    learners: Table<ChainKey, observe::Learner>,
+    /// The cycles that were reported, and in which of them a dependency takes part.
+    cycles: Vec<observe::Cycle>,
+    cycles_of: Table<(u32, u32), Vec<usize>>,
+    /// Cycles that are about to be graded for the first time.
+    ungraded: Vec<usize>,
+    by_signature: Table<String, Arc<Report>>,
 }
 
 static GRAPH: Mutex<Graph> = Mutex::new(Graph {
@@ -70,6 +80,11 @@ static GRAPH: Mutex<Graph> = Mutex::new(Graph {
     search: 0,
     ended: 0,
     reported: HashSet::with_hasher(BuildHasherDefault::new()),
+    learners: HashMap::with_hasher(BuildHasherDefault::new()),
+    cycles: Vec::new(),
+    cycles_of: HashMap::with_hasher(BuildHasherDefault::new()),
+    ungraded: Vec::new(),
+    by_signature: HashMap::with_hasher(BuildHasherDefault::new()),
 });
 
 /// The graph lock. Only for a thread that is marked busy: what the validator allocates under it must not lead back here.
@@ -97,7 +112,8 @@ impl Graph {
             self.sweep_chains();
         }
         if self.chains.len() < chain::CAPACITY && self.chains.insert(key, chain).is_none() {
-            chain::insert(key, known);
+            self.learners.insert(key, observe::Learner::default());
+            chain::insert(key, known, true);
         }
     }
 
@@ -139,7 +155,7 @@ impl Graph {
         self.chains.retain(|key, _| alive.get(key) == Some(&true));
         chain::clear();
         for (&key, chain) in &self.chains {
-            chain::insert(key, chain.known);
+            chain::insert(key, chain.known, self.is_learning(key));
         }
     }
 }

@@ -4,13 +4,17 @@
 //! somebody asks for it. The validator goes on after a report, and makes one report per distinct cycle, whichever edge
 //! closed it.
 
+mod graded;
 mod symbol;
 mod task;
 mod text;
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+pub use graded::set_raise_handler;
+pub(crate) use graded::{Graded, raised};
 pub(crate) use task::Task;
 pub use task::set_task_context;
 pub use text::Banner;
@@ -59,6 +63,8 @@ pub struct Report {
     held: Vec<LockText>,
     stack: Stack,
     signature: String,
+    graded: Mutex<Option<Graded>>,
+    delivered: AtomicBool,
 }
 
 /// What differs between the kinds of report.
@@ -306,6 +312,8 @@ pub(crate) fn new(
         held,
         stack,
         signature,
+        graded: Mutex::new(None),
+        delivered: AtomicBool::new(false),
     })
 }
 
@@ -359,6 +367,7 @@ pub fn set_handler(handler: impl Fn(&Arc<Report>) + Send + Sync + 'static) {
 /// Keeps the reports and hands them out. Not under the graph lock.
 pub(crate) fn deliver(reports: Vec<Arc<Report>>) {
     for report in reports {
+        report.delivered.store(true, Ordering::Relaxed);
         REPORTS
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,445 @@
+//! How much a cycle of dependencies is worth: can the threads that were seen really wait for each other?
+//!
+//! A cycle in the graph of classes says that an order was not kept. Whether that is a deadlock depends on who was seen to
+//! do what: one thread cannot wait for itself in two places, threads that all hold one lock besides cannot be where the
+//! cycle needs them at the same time, and what ended before another thread began is over. Reports are graded by this
+//! rather than dropped, because the next run, or the next thread, may do what this one did not.
+//!
+//! What is known of a dependency are its *witnesses*: some of the acquisitions that made it, each with its thread, all that
+//! the thread held, and the thread's place in the order of forks and joins. A cycle is laid out with witnesses so that each
+//! waits for what the next one holds. A witness may stand for several dependencies in a row: who held *A* and *G* when it
+//! took *B* held *A*, whatever lies between. The best layout is the grade. The idea is that of GoodLock (Havelund 2000),
+//! with the readers of `Documentation/locking/lockdep-design.rst`.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// How likely it is that a reported cycle can become a deadlock. A greater grade is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grade {
+    /// A part of it was over before another began: a thread was started after it, or joined before.
+    Ordered,
+    /// One thread was seen to do two parts of it. Two threads that run the same code would be enough.
+    SingleThread,
+    /// Two parts of it were always done under one lock that both held.
+    Gated,
+    /// As many threads as it takes were seen, with nothing between them.
+    Deadlock,
+}
+
+/// Whether the parts of a cycle were seen to meet in the same locks, or only in locks of the same classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Instances {
+    /// Only the classes are the same.
+    ClassOnly,
+    /// Each thread was seen waiting for the very lock that the next one was seen holding.
+    Confirmed,
+}
+
+impl Grade {
+    /// As machine-readable output calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::SingleThread => "single-thread",
+            Self::Gated => "gated",
+            Self::Deadlock => "deadlock",
+        }
+    }
+}
+
+impl Instances {
+    /// As machine-readable output calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClassOnly => "class-only",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Instances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A thread, and its place in the order of forks and joins: for each thread that it has heard of, up to which epoch what
+/// that thread did is over. Sorted by thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) thread: u32,
+    pub(crate) clock: Arc<[(u32, u32)]>,
+}
+
+impl Segment {
+    /// How far this segment knows a thread.
+    pub(crate) fn knows(&self, thread: u32) -> u32 {
+        self.clock
+            .binary_search_by_key(&thread, |&(thread, _)| thread)
+            .map_or(0, |at| self.clock[at].1)
+    }
+
+    /// Whether all of it was over when the other one began.
+    fn is_before(&self, other: &Self) -> bool {
+        other.knows(self.thread) >= self.knows(self.thread)
+    }
+}
+
+/// One lock in somebody's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) class: u32,
+    /// Tells locks of one class apart.
+    pub(crate) instance: u64,
+    /// The kernel's `read` argument of `lock_acquire`.
+    pub(crate) mode: u8,
+    /// It keeps others out: pseudo-locks do not.
+    pub(crate) excludes: bool,
+}
+
+/// One acquisition that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Witness {
+    pub(crate) segment: Segment,
+    /// What was held, oldest first.
+    pub(crate) held: Arc<[Taken]>,
+    pub(crate) taken: Taken,
+    /// Name and id of the thread.
+    pub(crate) comm: Arc<str>,
+    pub(crate) tid: i32,
+}
+
+impl Witness {
+    /// A lock that both hold, so that they cannot be where they are at the same time.
+    fn gate(&self, other: &Self) -> Option<u32> {
+        let excludes = |a: &Taken, b: &Taken| {
+            a.excludes
+                && (a.class, a.instance) == (b.class, b.instance)
+                && (a.mode == 0 || b.mode == 0)
+        };
+        self.held
+            .iter()
+            .find(|a| other.held.iter().any(|b| excludes(a, b)))
+            .map(|gate| gate.class)
+    }
+
+    /// How much the two are worth as parts of one cycle, and the lock that keeps them apart.
+    fn with(&self, other: &Self) -> (Grade, Option<u32>) {
+        let (one, two) = (&self.segment, &other.segment);
+        let gate = self.gate(other);
+        if one.thread == two.thread {
+            (Grade::SingleThread, gate)
+        } else if one.is_before(two) || two.is_before(one) {
+            (Grade::Ordered, gate)
+        } else if gate.is_some() {
+            (Grade::Gated, gate)
+        } else {
+            (Grade::Deadlock, None)
+        }
+    }
+}
+
+/// What a cycle is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) grade: Grade,
+    pub(crate) instances: Instances,
+    /// The classes of the locks that keep its parts from each other.
+    pub(crate) gates: Vec<u32>,
+    /// The threads that make it, by name and id, each waiting for what the next one holds.
+    pub(crate) threads: Vec<(Arc<str>, i32)>,
+}
+
+impl Verdict {
+    /// Of a cycle for which there are no witnesses: a part of it was only concluded.
+    pub(crate) const UNSEEN: Self = Self {
+        grade: Grade::SingleThread,
+        instances: Instances::ClassOnly,
+        gates: Vec::new(),
+        threads: Vec::new(),
+    };
+
+    pub(crate) fn rank(&self) -> (Grade, Instances) {
+        (self.grade, self.instances)
+    }
+}
+
+/// One witness in the place of one or more dependencies in a row.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    witness: &'a Witness,
+    from: &'a Taken,
+}
+
+/// After so many steps the best layout found so far has to do.
+const STEPS: u32 = 50_000;
+
+struct Search<'a> {
+    /// The classes of the cycle.
+    nodes: &'a [u32],
+    /// Of the dependency from each class to the next.
+    witnesses: &'a [&'a [Witness]],
+    best: Option<Verdict>,
+    steps: u32,
+}
+
+/// Grades the cycle of these classes; `witnesses[n]` are those of the dependency from class `n` to the next one.
+pub(crate) fn grade(nodes: &[u32], witnesses: &[&[Witness]]) -> Verdict {
+    let mut search = Search {
+        nodes,
+        witnesses,
+        best: None,
+        steps: STEPS,
+    };
+    for end in 0..nodes.len() {
+        search.extend(&mut Vec::new(), end, nodes.len(), Grade::Deadlock, &[]);
+    }
+    search.best.unwrap_or(Verdict::UNSEEN)
+}
+
+impl<'a> Search<'a> {
+    /// Lays out the rest of the cycle, backwards: `end` is the dependency in whose end the next part must end, `left` says
+    /// how many dependencies are not covered yet.
+    fn extend(
+        &mut self,
+        parts: &mut Vec<Part<'a>>,
+        end: usize,
+        left: usize,
+        grade: Grade,
+        gates: &[u32],
+    ) {
+        if left == 0 {
+            self.finish(parts, grade, gates);
+            return;
+        }
+        let count = self.nodes.len();
+        for witness in self.witnesses[end] {
+            for from in witness.held.iter() {
+                let Some(start) = self.nodes.iter().position(|&class| class == from.class) else {
+                    continue;
+                };
+                let length = (end + count - start) % count + 1;
+                if length > left || length == count || self.steps == 0 {
+                    continue;
+                }
+                self.steps -= 1;
+                let part = Part { witness, from };
+                if parts.last().is_some_and(|next| !waits(part, *next)) {
+                    continue;
+                }
+                let (mut worth, mut all) = (grade, gates.to_vec());
+                for other in &*parts {
+                    let (pair, gate) = witness.with(other.witness);
+                    worth = worth.min(pair);
+                    all.extend(gate);
+                }
+                let hope = (worth, Instances::Confirmed);
+                if self.best.as_ref().is_some_and(|best| best.rank() >= hope) {
+                    continue;
+                }
+                parts.push(part);
+                self.extend(
+                    parts,
+                    (start + count - 1) % count,
+                    left - length,
+                    worth,
+                    &all,
+                );
+                parts.pop();
+            }
+        }
+    }
+
+    fn finish(&mut self, parts: &[Part<'a>], grade: Grade, gates: &[u32]) {
+        // The parts were laid out backwards: the first one waits for what the last one holds.
+        let (Some(&first), Some(&last)) = (parts.first(), parts.last()) else {
+            return;
+        };
+        if !waits(first, last) {
+            return;
+        }
+        let next = parts.iter().skip(1).chain(std::iter::once(&parts[0]));
+        let meet = parts
+            .iter()
+            .zip(next)
+            .all(|(part, before)| before.witness.taken.instance == part.from.instance);
+        let instances = if meet {
+            Instances::Confirmed
+        } else {
+            Instances::ClassOnly
+        };
+        if self
+            .best
+            .as_ref()
+            .is_some_and(|best| best.rank() >= (grade, instances))
+        {
+            return;
+        }
+        let mut gates = gates.to_vec();
+        gates.sort_unstable();
+        gates.dedup();
+        let threads = parts.iter().rev();
+        self.best = Some(Verdict {
+            grade,
+            instances,
+            gates,
+            threads: threads
+                .map(|part| (Arc::clone(&part.witness.comm), part.witness.tid))
+                .collect(),
+        });
+    }
+}
+
+/// Whether who takes the last lock of `part` waits for who holds the first lock of `next`: not, if a recursive reader meets
+/// a reader.
+fn waits(part: Part<'_>, next: Part<'_>) -> bool {
+    part.witness.taken.mode != 2 || next.from.mode == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(thread: u32, clock: &[(u32, u32)]) -> Segment {
+        Segment {
+            thread,
+            clock: clock.into(),
+        }
+    }
+
+    fn taken(class: u32, instance: u64) -> Taken {
+        Taken {
+            class,
+            instance,
+            mode: 0,
+            excludes: true,
+        }
+    }
+
+    fn witness(thread: u32, locks: &[(u32, u64)]) -> Witness {
+        let locks: Vec<Taken> = locks.iter().map(|&(class, at)| taken(class, at)).collect();
+        let (&taken, held) = locks.split_last().expect("a witness takes a lock");
+        Witness {
+            segment: segment(thread, &[(thread, 1)]),
+            held: held.into(),
+            taken,
+            comm: "test".into(),
+            tid: 0,
+        }
+    }
+
+    fn rank(nodes: &[u32], witnesses: &[&[Witness]]) -> (Grade, Instances) {
+        grade(nodes, witnesses).rank()
+    }
+
+    #[test]
+    fn two_threads_are_a_deadlock_and_one_is_not() {
+        let ab = [witness(1, &[(1, 10), (2, 20)])];
+        let ba = [witness(2, &[(2, 20), (1, 10)])];
+        let same = [witness(1, &[(2, 21), (1, 10)])];
+        assert_eq!(
+            rank(&[1, 2], &[&ab, &ba]),
+            (Grade::Deadlock, Instances::Confirmed)
+        );
+        assert_eq!(
+            rank(&[1, 2], &[&ab, &same]),
+            (Grade::SingleThread, Instances::ClassOnly)
+        );
+        let both = [same[0].clone(), ba[0].clone()];
+        assert_eq!(
+            rank(&[1, 2], &[&ab, &both]),
+            (Grade::Deadlock, Instances::Confirmed),
+            "the best counts"
+        );
+    }
+
+    #[test]
+    fn a_gate_is_one_and_the_same_lock_held_by_all_and_by_one_for_writing() {
+        let ab = [witness(1, &[(9, 90), (1, 10), (2, 20)])];
+        let mut ba = [witness(2, &[(9, 90), (2, 20), (1, 10)])];
+        let verdict = grade(&[1, 2], &[&ab, &ba]);
+        assert_eq!((verdict.grade, &*verdict.gates), (Grade::Gated, &[9][..]));
+        let other = [witness(2, &[(9, 91), (2, 20), (1, 10)])];
+        assert_eq!(grade(&[1, 2], &[&ab, &other]).grade, Grade::Deadlock);
+        let mut shared = ab.clone();
+        shared[0].held = [
+            Taken {
+                mode: 1,
+                ..taken(9, 90)
+            },
+            taken(1, 10),
+        ]
+        .into();
+        assert_eq!(grade(&[1, 2], &[&shared, &ba]).grade, Grade::Gated);
+        ba[0].held = [
+            Taken {
+                mode: 1,
+                ..taken(9, 90)
+            },
+            taken(2, 20),
+        ]
+        .into();
+        assert_eq!(grade(&[1, 2], &[&shared, &ba]).grade, Grade::Deadlock);
+    }
+
+    #[test]
+    fn a_witness_stands_for_several_dependencies_in_a_row() {
+        // A thread takes 1, 3, 2; another 2, 1. Seen edge by edge the first one does two of three.
+        let first = [witness(1, &[(1, 10), (3, 30)])];
+        let second = [witness(1, &[(1, 10), (3, 30), (2, 20)])];
+        let back = [witness(2, &[(2, 20), (1, 10)])];
+        assert_eq!(
+            rank(&[1, 3, 2], &[&first, &second, &back]),
+            (Grade::Deadlock, Instances::Confirmed)
+        );
+        let apart = [witness(1, &[(3, 30), (2, 20)])];
+        assert_eq!(
+            rank(&[1, 3, 2], &[&first, &apart, &back]),
+            (Grade::SingleThread, Instances::Confirmed)
+        );
+    }
+
+    #[test]
+    fn what_was_over_before_the_other_began_is_ordered() {
+        let mut ab = [witness(1, &[(1, 10), (2, 20)])];
+        let mut ba = [witness(2, &[(2, 20), (1, 10)])];
+        ba[0].segment = segment(2, &[(1, 1), (2, 1)]);
+        assert_eq!(grade(&[1, 2], &[&ab, &ba]).grade, Grade::Ordered);
+        ab[0].segment = segment(1, &[(1, 2)]);
+        assert_eq!(grade(&[1, 2], &[&ab, &ba]).grade, Grade::Deadlock);
+    }
+
+    #[test]
+    fn a_recursive_reader_waits_for_no_reader() {
+        let read = |witness: &mut Witness, mode| {
+            witness.taken.mode = mode;
+            witness.held = witness
+                .held
+                .iter()
+                .map(|&held| Taken { mode, ..held })
+                .collect();
+        };
+        let mut ab = [witness(1, &[(1, 10), (2, 20)])];
+        let mut ba = [witness(2, &[(2, 20), (1, 10)])];
+        read(&mut ab[0], 2);
+        read(&mut ba[0], 2);
+        assert_eq!(grade(&[1, 2], &[&ab, &ba]), Verdict::UNSEEN);
+        read(&mut ab[0], 1);
+        read(&mut ba[0], 1);
+        assert_eq!(grade(&[1, 2], &[&ab, &ba]).grade, Grade::Deadlock);
+    }
+
+    #[test]
+    fn a_cycle_without_witnesses_is_not_called_a_deadlock() {
+        assert_eq!(grade(&[1, 2], &[&[], &[]]), Verdict::UNSEEN);
+    }
+}

@@ -1,0 +1,187 @@
+//! Who makes which dependency: the witnesses by which cycles are graded.
+//!
+//! A new chain of locks leaves a witness with each dependency that it amounts to. After that, every thread that meets the
+//! chain for the first time leaves one too, until enough is known of the chain: [`THREADS`] threads, or [`ASKS`] questions.
+//! A witness may raise the grade of a cycle that was reported long ago.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Edge, Graph};
+use crate::chain::{self, ChainKey};
+use crate::grade::{self, Segment, Taken, Verdict, Witness};
+use crate::report::{Report, Task};
+use crate::thread::{HeldLock, Thread};
+
+/// A dependency keeps so many witnesses at most.
+const WITNESSES: usize = 12;
+/// After so many threads have met a chain, the next ones are not asked.
+const THREADS: usize = 6;
+/// Nor are they after so many questions, whoever was asked.
+const ASKS: u32 = 64;
+
+/// A chain of which more is to be learnt.
+#[derive(Debug, Default)]
+pub(super) struct Learner {
+    threads: HashSet<u32>,
+    asks: u32,
+}
+
+/// A cycle that was reported.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    /// Its classes in order.
+    nodes: Vec<u32>,
+    report: Arc<Report>,
+}
+
+impl Graph {
+    /// A thread that had not met the chain takes the lock that completes it. Gives the reports whose grade rises.
+    pub(crate) fn learn(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
+        let learner = self.learners.entry(next.key).or_default();
+        learner.asks += 1;
+        learner.threads.insert(Segment::current().thread);
+        if learner.asks >= ASKS || learner.threads.len() >= THREADS {
+            self.learners.remove(&next.key);
+            chain::saturate(next.key);
+        }
+        self.observe(thread, next)
+    }
+
+    /// Whether threads that meet the chain are asked who they are.
+    pub(super) fn is_learning(&self, key: ChainKey) -> bool {
+        self.learners.contains_key(&key)
+    }
+
+    /// Leaves a witness with each dependency that this acquisition amounts to. Gives the reports whose grade rises.
+    pub(crate) fn observe(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
+        if next.word.is_try() || !next.word.is_checked() {
+            return Vec::new();
+        }
+        let to = next.word.class();
+        let mut edges: Vec<_> = thread
+            .held_here()
+            .filter_map(|held| self.by_ends.get(&(held.word.class(), to)).copied())
+            .collect();
+        edges.sort_unstable();
+        edges.dedup();
+        if edges.is_empty() {
+            return Vec::new();
+        }
+        let mut held: Vec<Taken> = thread.held_here().map(|held| self.taken(&held)).collect();
+        held.reverse();
+        let task = Task::current();
+        let witness = Witness {
+            segment: Segment::current(),
+            held: held.into(),
+            taken: self.taken(next),
+            comm: task.comm.into(),
+            tid: task.tid,
+        };
+        let mut cycles = std::mem::take(&mut self.ungraded);
+        for id in edges {
+            if let Some(edge) = &mut self.edges[id as usize]
+                && edge.add_witness(&witness)
+                && let Some(of) = self.cycles_of.get(&(edge.from, edge.to))
+            {
+                cycles.extend(of);
+            }
+        }
+        cycles.sort_unstable();
+        cycles.dedup();
+        cycles
+            .into_iter()
+            .filter_map(|at| self.regrade(at))
+            .collect()
+    }
+
+    fn taken(&self, lock: &HeldLock) -> Taken {
+        let class = lock.word.class();
+        Taken {
+            class,
+            instance: lock.address() as u64,
+            mode: lock.word.mode() as u8,
+            excludes: self.class(class).is_some_and(|class| class.wait.outer > 0),
+        }
+    }
+
+    /// Remembers a cycle that is reported now, or that was reported before under this signature.
+    pub(crate) fn add_cycle(
+        &mut self,
+        signature: &str,
+        nodes: Vec<u32>,
+        new: Option<&Arc<Report>>,
+    ) {
+        let known = self.by_signature.get(signature);
+        let Some(report) = known.or(new.filter(|report| report.signature() == signature)) else {
+            return;
+        };
+        let report = Arc::clone(report);
+        let of_first = ends(&nodes)
+            .next()
+            .and_then(|ends| self.cycles_of.get(&ends));
+        if of_first.is_some_and(|of| of.iter().any(|&at| self.cycles[at].nodes == nodes)) {
+            return;
+        }
+        self.by_signature
+            .insert(signature.to_owned(), Arc::clone(&report));
+        let at = self.cycles.len();
+        self.ungraded.push(at);
+        for (from, to) in ends(&nodes) {
+            self.cycles_of.entry((from, to)).or_default().push(at);
+        }
+        self.cycles.push(Cycle { nodes, report });
+    }
+
+    /// Grades a cycle again; its report, if the grade rises.
+    fn regrade(&mut self, at: usize) -> Option<Arc<Report>> {
+        let Cycle { nodes, report } = &self.cycles[at];
+        let verdict = self.verdict(nodes);
+        let name = |class: &u32| crate::report::ClassText::of(self, *class).name;
+        let gates = verdict.gates.iter().map(name).collect();
+        report.raise(&verdict, gates).then(|| Arc::clone(report))
+    }
+
+    fn verdict(&self, nodes: &[u32]) -> Verdict {
+        let none: &[Witness] = &[];
+        let witnesses: Vec<&[Witness]> = ends(nodes)
+            .map(|ends| self.by_ends.get(&ends))
+            .map(|id| id.map_or(none, |&id| &self.edge(id).witnesses))
+            .collect();
+        grade::grade(nodes, &witnesses)
+    }
+}
+
+/// The dependencies of a cycle.
+fn ends(nodes: &[u32]) -> impl Iterator<Item = (u32, u32)> + '_ {
+    let next = nodes.iter().skip(1).chain(nodes.first());
+    nodes.iter().copied().zip(next.copied())
+}
+
+impl Edge {
+    /// Adds a witness that says something new. When there is no room, it takes the place of one whose thread has another.
+    fn add_witness(&mut self, witness: &Witness) -> bool {
+        if self.witnesses.contains(witness) {
+            return false;
+        }
+        if self.witnesses.len() < WITNESSES {
+            self.witnesses.push(witness.clone());
+            return true;
+        }
+        let thread = |at: usize| self.witnesses[at].segment.thread;
+        if (0..WITNESSES).any(|at| thread(at) == witness.segment.thread) {
+            return false;
+        }
+        let twice = (1..WITNESSES).rfind(|&at| (0..at).any(|other| thread(other) == thread(at)));
+        twice.is_some_and(|at| {
+            self.witnesses[at] = witness.clone();
+            true
+        })
+    }
+
+    /// The witnesses of two dependencies in a row: of the second, where they held the first lock all the while.
+    pub(super) fn witnesses_of_both(first: &Self, second: &Self) -> Vec<Witness> {
+        let held = |witness: &&Witness| witness.held.iter().any(|held| held.class == first.from);
+        second.witnesses.iter().filter(held).cloned().collect()
+    }
+}
