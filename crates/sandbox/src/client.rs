@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::announce::Announcement;
 use crate::caller::Sender;
+use crate::creds::Credentials;
 use crate::relay::Pump;
 use crate::service::Service;
 use crate::slots::{Slot, Slots, SocketOptions};
@@ -206,6 +207,7 @@ impl ClientSocket {
         let Some(relay) = self.relay_socket() else {
             return;
         };
+        let pid = Credentials::of(pid).map_or(0, |sender| sender.own_tgid);
         let bound = sys::netlink_bind(relay.as_fd(), pid, 0)
             .or_else(|_| sys::netlink_bind(relay.as_fd(), 0, 0))
             .or_else(|_| sys::netlink_port_id(relay.as_fd()));
@@ -260,6 +262,7 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new().name(format!("netlink/{}", announcement.slot));
     let serving = Arc::clone(&socket);
     if thread.spawn(move || serve(&serving, &*service)).is_err() {
+        socket.slot.abandon();
         socket.close();
     }
 }
@@ -270,6 +273,9 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
     struct Close<'a>(&'a ClientSocket);
     impl Drop for Close<'_> {
         fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.slot.abandon();
+            }
             self.0.close();
         }
     }
@@ -299,7 +305,8 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
         }
         let received = match sys::recv_message(socket.end(), &mut buffer, 0) {
             Err(Errno::INTR) => continue,
-            Ok(received) if received.length > 0 => received,
+            // An empty datagram carries its sender, the end of the conversation does not.
+            Ok(received) if received.length > 0 || received.stamp.is_some() => received,
             _ => break,
         };
         let stamp = received.stamp.unwrap_or_default();

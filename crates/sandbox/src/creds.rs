@@ -68,6 +68,8 @@ impl NamespaceId {
 pub(crate) struct Credentials {
     /// The thread's process.
     pub(crate) tgid: u32,
+    /// Its number in its own pid namespace.
+    pub(crate) own_tgid: u32,
     /// Real, effective, saved and file-system user.
     pub(crate) uids: [u32; 4],
     /// Real, effective, saved and file-system group.
@@ -117,8 +119,12 @@ impl Credentials {
             Some([next()?, next()?, next()?, next()?])
         };
         let set = |name| u64::from_str_radix(field(name)?, 16).ok();
+        let tgid = field("Tgid")?.parse().ok()?;
         Some(Self {
-            tgid: field("Tgid")?.parse().ok()?,
+            tgid,
+            own_tgid: field("NStgid")
+                .and_then(|chain| chain.split_whitespace().last()?.parse().ok())
+                .unwrap_or(tgid),
             uids: four("Uid")?,
             gids: four("Gid")?,
             groups: field("Groups")?

@@ -41,28 +41,40 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes `userlink-UID/PID`, and checks that nobody else can get at it.
+    /// Makes `userlink-UID/PID`, and checks that nobody else can get at it. Where somebody else has that name, as the
+    /// real root has that of a user namespace's root, it is `userlink-UID-PID/PID`.
     pub(crate) fn create() -> Result<Self, Error> {
         let uid = rustix::process::geteuid().as_raw();
+        let pid = std::process::id();
         let top = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        let ours = top.join(format!("userlink-{uid}"));
+        let usual = top.join(format!("userlink-{uid}"));
+        let other = top.join(format!("userlink-{uid}-{pid}"));
+        Self::create_in(&usual, uid)
+            .or_else(|| Self::create_in(&other, uid))
+            .ok_or(Error::ControlFolder { path: usual, uid })
+    }
+
+    fn create_in(ours: &Path, uid: u32) -> Option<Self> {
         let owner = std::process::id();
         let path = ours.join(owner.to_string());
-        let _ = fs::DirBuilder::new().mode(0o700).create(&ours);
-        // Not followed: a link that somebody else put there would lead into a folder of theirs.
-        let private = fs::symlink_metadata(&ours).is_ok_and(|folder| {
-            folder.is_dir() && folder.uid() == uid && folder.mode() & 0o077 == 0
-        });
-        if !private {
-            return Err(Error::ControlFolder { path: ours, uid });
-        }
-        sweep(&ours);
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(Error::ControlFolder { path, uid })
+        // A machine that ends takes the user's folder with it if it was the last: then once more.
+        for _ in 0..100 {
+            let _ = fs::DirBuilder::new().mode(0o700).create(ours);
+            // Not followed: a link that somebody else put there would lead into a folder of theirs.
+            match fs::symlink_metadata(ours) {
+                Ok(folder)
+                    if folder.is_dir() && folder.uid() == uid && folder.mode() & 0o077 == 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                _ => return None,
             }
-            _ => Ok(Self { path, owner }),
+            sweep(ours);
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
+                _ => return Some(Self { path, owner }),
+            }
         }
+        None
     }
 
     /// Where the control socket is.

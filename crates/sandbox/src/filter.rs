@@ -164,12 +164,20 @@ fn program(native_receive: bool) -> Vec<Instruction> {
 ///
 /// Without `CAP_SYS_ADMIN` the kernel demands `NO_NEW_PRIVS`, which is then set: programs with set-user-id bits lose
 /// their privilege in the tree. With it they keep working.
+///
+/// A caller whose call the supervisor has begun to serve is only to be interrupted by what kills it
+/// (`SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, kernel 5.19). Otherwise a signal can interrupt it in the very moment of the
+/// answer, which the kernel then reports as given, and a received datagram would be lost.
 pub(crate) fn install(native_receive: bool) -> Result<OwnedFd, Error> {
-    match seccomp(native_receive) {
+    let result = match seccomp(native_receive, true) {
         Err(Errno::ACCESS) => {
             sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(Error::Seccomp)?;
-            seccomp(native_receive)
+            seccomp(native_receive, true)
         }
+        result => result,
+    };
+    match result {
+        Err(Errno::INVAL) => seccomp(native_receive, false),
         result => result,
     }
     .map_err(|errno| match errno {
@@ -179,7 +187,11 @@ pub(crate) fn install(native_receive: bool) -> Result<OwnedFd, Error> {
     })
 }
 
-fn seccomp(native_receive: bool) -> sys::Result<OwnedFd> {
+fn seccomp(native_receive: bool, wait_killable: bool) -> sys::Result<OwnedFd> {
+    let mut flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    if wait_killable {
+        flags |= libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    }
     let mut instructions = program(native_receive);
     let program = libc::sock_fprog {
         len: instructions.len() as u16,
@@ -190,7 +202,7 @@ fn seccomp(native_receive: bool) -> sys::Result<OwnedFd> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            flags,
             &raw const program,
         )
     };

@@ -82,7 +82,9 @@ pub(crate) fn serve(
     service: Arc<dyn Service>,
 ) -> Result<(), Error> {
     let pump = Pump::start()?;
-    sys::send(control.as_fd(), b"ready", 0).map_err(Error::system("tell the supervisor"))?;
+    if sys::send(control.as_fd(), b"ready", 0).is_err() {
+        return Ok(()); // the supervisor has given up, and said why
+    }
     loop {
         match Announcement::receive(control.as_fd()) {
             Ok(Some((announcement, end, relay))) => {

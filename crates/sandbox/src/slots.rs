@@ -85,6 +85,8 @@ pub(crate) struct Slot {
     pub(crate) longest_receive: AtomicU32,
     /// 1: the service has opened its session.
     attached: AtomicU32,
+    /// 1: the service has given the socket up.
+    abandoned: AtomicU32,
 }
 
 impl Slot {
@@ -118,6 +120,15 @@ impl Slot {
     /// The service knows of the socket: from now on it hears notifications.
     pub(crate) fn set_attached(&self) {
         self.attached.store(1, Ordering::Release);
+    }
+
+    /// The service gives the socket up although the client has not closed it.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire) != 0
     }
 
     /// Waits until the service knows of the socket, at most a second: who has joined a group must miss nothing from then
@@ -228,6 +239,7 @@ impl Slots {
             &slot.overrun,
             &slot.longest_receive,
             &slot.attached,
+            &slot.abandoned,
         ] {
             field.store(0, Ordering::Relaxed);
         }

@@ -11,6 +11,7 @@
 mod names;
 mod options;
 mod parked;
+mod pending;
 mod receive;
 mod socket;
 mod threads;
@@ -19,7 +20,6 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
@@ -76,6 +76,16 @@ pub(crate) struct Settings {
     pub(crate) groups: Range<u32>,
 }
 
+/// Whose socket a trapped call is about.
+enum ClientEnd {
+    /// A client's end of ours, with its slot.
+    Ours(OwnedFd, u32),
+    /// A client's end behind which nobody is any more.
+    Abandoned,
+    /// Anybody else's: the real kernel serves it.
+    Foreign,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -95,7 +105,9 @@ pub(crate) struct Supervisor {
     /// The last abstract name given to an end.
     next_name: u32,
     /// What was already said about clients that cannot be served.
-    refused: HashSet<i32>,
+    said: HashSet<i32>,
+    /// Cookies of sockets that the kernel process has given up while the client still has them: it died, or panicked.
+    abandoned: HashSet<u64>,
     parked: Parked,
     buffer: Buffer,
     /// No process has the filter any more.
@@ -124,7 +136,8 @@ impl Supervisor {
             by_cookie: HashMap::new(),
             next_slot: 0,
             next_name: std::process::id() << 12,
-            refused: HashSet::new(),
+            said: HashSet::new(),
+            abandoned: HashSet::new(),
             parked: Parked::default(),
             buffer: Buffer::new(),
             deserted: false,
@@ -166,7 +179,7 @@ impl Supervisor {
         }
         let fixed = waits.len();
         waits.extend(self.parked.recent().map(|(_, fd)| entry(fd, libc::POLLIN)));
-        let timeout = self.parked.timeout(Instant::now());
+        let timeout = self.parked.timeout();
         // SAFETY: the array is live and exclusively ours for the call.
         let ready = sys::check(unsafe {
             libc::poll(waits.as_mut_ptr(), waits.len() as libc::nfds_t, timeout)
@@ -275,9 +288,11 @@ impl Supervisor {
         call: &Notification,
         handle: impl FnOnce(&mut Self, &Notification, u32) -> Option<Result<i64>>,
     ) {
-        let answer = self
-            .client_end(call)
-            .and_then(|(_, slot)| handle(self, call, slot));
+        let answer = match self.client_end(call) {
+            ClientEnd::Ours(_, slot) => handle(self, call, slot),
+            ClientEnd::Abandoned => Some(Err(Errno::CONNREFUSED)),
+            ClientEnd::Foreign => None,
+        };
         match answer {
             Some(result) => {
                 self.answer(call, result);
@@ -286,18 +301,27 @@ impl Supervisor {
         }
     }
 
-    /// The client's end that the call is about, if it is one of ours, with its slot. To be dropped soon: see the module.
-    fn client_end(&mut self, call: &Notification) -> Option<(OwnedFd, u32)> {
-        if self.sockets.is_empty() {
-            return None; // no end of ours is open anywhere
+    /// Whose socket the call is about. The descriptor is to be dropped soon: see the module.
+    fn client_end(&mut self, call: &Notification) -> ClientEnd {
+        if self.sockets.is_empty() && self.abandoned.is_empty() {
+            return ClientEnd::Foreign; // no end of ours is open anywhere
         }
-        let fd = self
-            .threads
-            .descriptor(call.tid, call.args[0] as i32)
-            .ok()?;
-        let cookie = sys::socket_cookie(fd.as_fd()).ok()?;
-        let slot = *self.by_cookie.get(&cookie)?;
-        Some((fd, slot))
+        let mut find = || {
+            let fd = self
+                .threads
+                .descriptor(call.tid, call.args[0] as i32)
+                .ok()?;
+            let cookie = sys::socket_cookie(fd.as_fd()).ok()?;
+            Some((fd, cookie))
+        };
+        match find() {
+            None => ClientEnd::Foreign,
+            Some((fd, cookie)) => match self.by_cookie.get(&cookie) {
+                Some(&slot) => ClientEnd::Ours(fd, slot),
+                None if self.abandoned.contains(&cookie) => ClientEnd::Abandoned,
+                None => ClientEnd::Foreign,
+            },
+        }
     }
 
     /// Ends a trapped call; false when it had been interrupted.

@@ -104,6 +104,21 @@ pub(crate) fn notif_answer(listener: BorrowedFd<'_>, id: u64, result: Result<i64
     )
 }
 
+/// Ends a trapped call as a signal does (`ERESTARTSYS`): after the handler it begins again or fails with `EINTR`, as the
+/// handler's `SA_RESTART` says. Only for a thread that certainly has a signal to take, or it would see a strange error.
+pub(crate) fn notif_interrupt(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
+    const ERESTARTSYS: i32 = 512;
+    notif_send(
+        listener,
+        libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: -ERESTARTSYS,
+            flags: 0,
+        },
+    )
+}
+
 /// Lets the real kernel serve a trapped call.
 pub(crate) fn notif_continue(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
     notif_send(

@@ -306,6 +306,37 @@ def storm():
             pass
 
 
+def alarmed():
+    """A receive that waits long under signals at 2 kHz, in the first thread and in another, gets what comes."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    for restart in (True, False):
+        signal.siginterrupt(signal.SIGALRM, not restart)
+        for elsewhere in (True, False):
+            listener, speaker = open_socket(), open_socket()
+            listener.setsockopt(SOL_NETLINK, 1, GROUP)
+            outcome = []
+
+            def listen():
+                try:
+                    outcome.extend(receive(listener) for _ in range(20))
+                except BaseException as error:
+                    outcome.append(error)
+
+            def speak():
+                for number in range(20):
+                    time.sleep(0.02)
+                    ask(speaker, f"notify:{number}")
+
+            first, second = (speak, listen) if elsewhere else (listen, speak)
+            thread = threading.Thread(target=second)
+            thread.start()
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            first()
+            thread.join()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert outcome == [(0, str(number).encode(), 0) for number in range(20)], outcome
+
+
 def interrupted():
     """A waiting receive ends with the signal, and the socket can then really be closed."""
     client = open_socket()
@@ -660,6 +691,12 @@ def panicked():
         raise AssertionError("an answer to a panic")
     except OSError as error:
         assert error.errno == errno.ECONNREFUSED, error
+    time.sleep(0.1)
+    for attempt in (lambda: client.recvmsg(100), client.getsockname):
+        try:
+            raise AssertionError(attempt())
+        except OSError as error:
+            assert error.errno == errno.ECONNREFUSED, error
     assert ask(other, "still here") == b"still here"
 
 
@@ -681,6 +718,8 @@ def many():
 
 def garbage():
     client = open_socket()
+    client.send(b"")
+    assert ask(client, "hello") == b"hello"
     for size in (1, 3, 15, 17, 1000, 60000):
         client.send(os.urandom(size))
     for seq in range(10):

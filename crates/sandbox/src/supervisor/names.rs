@@ -47,7 +47,7 @@ impl Supervisor {
             // The kernel's own choice would be the supervisor's process; the client expects its own.
             let caller = Credentials::of(call.tid)?;
             match self.as_caller(call, || {
-                sys::netlink_bind(relay, caller.tgid, address.groups)
+                sys::netlink_bind(relay, caller.own_tgid, address.groups)
             })? {
                 Err(Errno::ADDRINUSE) => {
                     self.as_caller(call, || sys::netlink_bind(relay, 0, address.groups))?

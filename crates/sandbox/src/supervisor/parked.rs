@@ -1,10 +1,11 @@
 //! Receives that wait for data, as a blocking socket's do.
 //!
 //! Each keeps a copy of the client's end, so it must go when its caller is gone: killed, or interrupted by a signal
-//! and perhaps about to close the socket. The kernel does not tell the listener, so a waiting receive is dropped
+//! and perhaps about to close the socket. And its caller must be interrupted when it has a signal to take ([`pending`]).
+//! Of neither the kernel tells the listener, so a waiting receive is looked at, soon at first and then every
+//! [`LONGEST_PAUSE`]. Besides, it ends
 //! * when the same thread makes another trapped call,
-//! * when the thread ends (its pidfd becomes readable, kernel 6.9),
-//! * at the latest with the next look at all of them, [`LOOK`] after the last.
+//! * when the thread ends (its pidfd becomes readable, kernel 6.9).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -12,14 +13,17 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use super::pending::{self, Pending};
 use super::receive::{Progress, Receive};
 use super::{Supervisor, Tag};
-use crate::sys::Notification;
+use crate::sys::{self, Notification};
 
 /// How many receives are waited for without entering epoll.
 pub(super) const MOST_RECENT: usize = 8;
-/// How often the waiting receives are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// When a waiting receive is looked at first; each pause is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// How often a waiting receive is looked at in the end.
+const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
 #[derive(Debug)]
 struct Waiting {
@@ -34,6 +38,12 @@ struct Waiting {
     settled: bool,
     /// Becomes readable when the thread ends.
     end: Option<OwnedFd>,
+    /// When to look next.
+    look: Instant,
+    /// The time between the last look and the next.
+    pause: Duration,
+    /// At the last look there was a signal that another thread may take.
+    doubtful: bool,
 }
 
 /// All waiting receives.
@@ -41,7 +51,6 @@ struct Waiting {
 pub(super) struct Parked {
     waiting: Vec<Waiting>,
     next_id: u32,
-    next_look: Option<Instant>,
 }
 
 impl Parked {
@@ -54,16 +63,15 @@ impl Parked {
     }
 
     /// How long the loop may sleep, in milliseconds; -1: for ever.
-    pub(super) fn timeout(&self, now: Instant) -> i32 {
+    pub(super) fn timeout(&self) -> i32 {
+        let looks = self.waiting.iter().map(|waiting| waiting.look);
         let deadlines = self.waiting.iter().filter_map(|waiting| waiting.deadline);
-        match deadlines.chain(self.next_look).min() {
-            None => -1,
-            // Rounded up: waking early would only mean to sleep again.
-            Some(next) => next
-                .saturating_duration_since(now)
-                .as_micros()
-                .div_ceil(1000) as i32,
-        }
+        let Some(next) = looks.chain(deadlines).min() else {
+            return -1;
+        };
+        // Rounded up: waking early would only mean to sleep again.
+        let left = next.saturating_duration_since(Instant::now());
+        left.as_micros().div_ceil(1000) as i32
     }
 }
 
@@ -78,7 +86,6 @@ impl Supervisor {
     ) {
         let now = Instant::now();
         self.parked.next_id = self.parked.next_id.wrapping_add(1);
-        self.parked.next_look.get_or_insert(now + LOOK);
         self.parked.waiting.push(Waiting {
             id: self.parked.next_id,
             call,
@@ -88,6 +95,9 @@ impl Supervisor {
             deadline: timeout.map(|timeout| now + timeout),
             settled: false,
             end: None,
+            look: now + FIRST_PAUSE,
+            pause: FIRST_PAUSE,
+            doubtful: false,
         });
         if self.parked.recent().count() > MOST_RECENT
             && let Some(oldest) = self
@@ -118,9 +128,6 @@ impl Supervisor {
         let waiting = self.parked.waiting.remove(index);
         if waiting.settled {
             let _ = epoll::delete(&self.epoll, &waiting.fd);
-        }
-        if self.parked.waiting.is_empty() {
-            self.parked.next_look = None;
         }
         waiting
     }
@@ -167,33 +174,52 @@ impl Supervisor {
             let _ = epoll::delete(&self.epoll, &waiting.fd);
         }
         waiting.end = None;
+    }
+
+    /// Ends receives whose time is over or whose caller has a signal to take, and drops those whose caller is gone.
+    pub(super) fn reap_parked(&mut self) {
         if self.parked.waiting.is_empty() {
-            self.parked.next_look = None;
+            return;
+        }
+        let now = Instant::now();
+        for index in (0..self.parked.waiting.len()).rev() {
+            let waiting = &self.parked.waiting[index];
+            if waiting.deadline.is_some_and(|deadline| deadline <= now) {
+                let waiting = self.unpark(index);
+                self.answer(&waiting.call, Err(Errno::AGAIN));
+            } else if waiting.look <= now {
+                self.look_at_parked(index, now);
+            }
         }
     }
 
-    /// Ends receives whose time is over, drops those whose caller is gone, and settles the rest.
-    pub(super) fn reap_parked(&mut self) {
-        let Some(look) = self.parked.next_look else {
-            return;
-        };
-        let now = Instant::now();
-        while let Some(index) = (self.parked.waiting.iter())
-            .position(|waiting| waiting.deadline.is_some_and(|deadline| deadline <= now))
-        {
-            let waiting = self.unpark(index);
-            self.answer(&waiting.call, Err(Errno::AGAIN));
-        }
-        if now < look {
+    fn look_at_parked(&mut self, index: usize, now: Instant) {
+        let waiting = &self.parked.waiting[index];
+        if !self.still_waits(&waiting.call) {
+            self.unpark(index);
             return;
         }
-        for index in (0..self.parked.waiting.len()).rev() {
-            if !self.still_waits(&self.parked.waiting[index].call) {
-                self.unpark(index);
-            } else if !self.parked.waiting[index].settled {
-                self.settle(index);
+        let pending = pending::of_thread(waiting.call.tid);
+        match pending {
+            Pending::Certain => {
+                let waiting = self.unpark(index);
+                let _ = sys::notif_interrupt(self.listener.as_fd(), waiting.call.id);
+                return;
             }
+            // Nobody has taken it since: it waits for this thread.
+            Pending::Perhaps if waiting.doubtful => {
+                let waiting = self.unpark(index);
+                self.answer(&waiting.call, Err(Errno::INTR));
+                return;
+            }
+            Pending::Perhaps | Pending::Nothing => {}
         }
-        self.parked.next_look = (!self.parked.waiting.is_empty()).then(|| now + LOOK);
+        let waiting = &mut self.parked.waiting[index];
+        waiting.doubtful = pending == Pending::Perhaps;
+        waiting.pause = (waiting.pause * 2).min(LONGEST_PAUSE);
+        waiting.look = now + waiting.pause;
+        if waiting.pause == LONGEST_PAUSE && !waiting.settled {
+            self.settle(index);
+        }
     }
 }

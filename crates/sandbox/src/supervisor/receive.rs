@@ -4,7 +4,7 @@
 //! other results where the client wants them, and ends the call.
 //!
 //! * A datagram is **taken before the caller is woken**: else the caller's next `epoll_wait` could still see it.
-//! * When a signal has interrupted the caller meanwhile, the datagram is **put back** at the head of the queue: the
+//! * When the caller was killed meanwhile, or before kernel 5.19 interrupted by a signal, the datagram is **put back** at the head of the queue: the
 //!   queue is emptied and sent again behind it, while the kernel process is kept from sending. Nothing is lost or
 //!   reordered, and nothing of it remains here: also a native `read` of the same socket sees the right order.
 //! * Only what the kernel would write is written (`net/socket.c: ____sys_recvmsg`).
@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use super::Supervisor;
+use super::{ClientEnd, Supervisor};
+use crate::slots::Slot;
 use crate::sys::{self, Notification, Result};
 
 /// Room for the longest datagram; a pair's default limit is below it.
@@ -201,8 +202,13 @@ impl Receive {
 
 impl Supervisor {
     pub(super) fn receive(&mut self, call: &Notification) {
-        let Some((fd, slot)) = self.client_end(call) else {
-            return self.pass_on(call);
+        let (fd, slot) = match self.client_end(call) {
+            ClientEnd::Ours(fd, slot) => (fd, slot),
+            ClientEnd::Abandoned => {
+                self.answer(call, Err(Errno::CONNREFUSED));
+                return;
+            }
+            ClientEnd::Foreign => return self.pass_on(call),
         };
         let receive = match Receive::read(call) {
             Ok(receive) => receive,
@@ -322,24 +328,74 @@ impl Supervisor {
     }
 
     /// Puts datagrams that no caller got back at the head of the client's queue, in their order.
-    fn put_back(&mut self, slot: u32, fd: BorrowedFd<'_>, mut datagrams: Vec<Vec<u8>>) {
-        let Some(socket) = self.sockets.get(&slot) else {
-            return;
+    fn put_back(&mut self, slot: u32, fd: BorrowedFd<'_>, datagrams: Vec<Vec<u8>>) {
+        if let Some(socket) = self.sockets.get(&slot) {
+            let shared = self.slots.slot(slot);
+            requeue(
+                shared,
+                socket.end.as_fd(),
+                fd,
+                &mut self.buffer.0,
+                datagrams,
+            );
+            let counters = self.slots.counters();
+            counters.put_back.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Empties the queue from `end` to `client` and sends all of it again behind `datagrams`.
+fn requeue(
+    slot: &Slot,
+    end: BorrowedFd<'_>,
+    client: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    mut datagrams: Vec<Vec<u8>>,
+) {
+    let _sending = slot.lock_sending();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    while let Ok(length @ 1..) = sys::recv(client, buffer, flags) {
+        datagrams.push(buffer[..length.min(buffer.len())].to_vec());
+    }
+    for datagram in &datagrams {
+        // They were all in this queue before, so there is room for them; if not, the client is told as always.
+        if sys::send(end, datagram, libc::MSG_DONTWAIT).is_err() {
+            slot.overrun.store(1, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::Slots;
+
+    #[test]
+    fn what_is_put_back_comes_first_and_a_full_queue_holds_it() {
+        let (end, client) = sys::seqpacket_pair().unwrap();
+        let slots = Slots::new().unwrap();
+        let slot = slots.slot(slots.allocate(0).unwrap());
+        let mut sent = 0_u32;
+        while sys::send(
+            end.as_fd(),
+            &sent.to_ne_bytes().repeat(300),
+            libc::MSG_DONTWAIT,
+        )
+        .is_ok()
+        {
+            sent += 1;
+        }
+        let mut buffer = vec![0; 4096];
+        let take = |buffer: &mut [u8]| {
+            let length = sys::recv(client.as_fd(), buffer, libc::MSG_DONTWAIT).unwrap();
+            buffer[..length].to_vec()
         };
-        let shared = self.slots.slot(slot);
-        let sending = shared.lock_sending();
-        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        while let Ok(length @ 1..) = sys::recv(fd, &mut self.buffer.0, flags) {
-            datagrams.push(self.buffer.0[..length.min(LONGEST)].to_vec());
+        let taken = vec![take(&mut buffer), take(&mut buffer)];
+        requeue(slot, end.as_fd(), client.as_fd(), &mut buffer, taken);
+        assert_eq!(slot.overrun.load(Ordering::Relaxed), 0);
+        for number in 0..sent {
+            assert_eq!(take(&mut buffer), number.to_ne_bytes().repeat(300));
         }
-        for datagram in &datagrams {
-            // They were all in this queue before, so there is room for them; if not, the client is told as always.
-            if sys::send(socket.end.as_fd(), datagram, libc::MSG_DONTWAIT).is_err() {
-                shared.overrun.store(1, Ordering::Release);
-            }
-        }
-        drop(sending);
-        let counters = self.slots.counters();
-        counters.put_back.fetch_add(1, Ordering::Relaxed);
+        assert!(sys::recv(client.as_fd(), &mut buffer, libc::MSG_DONTWAIT).is_err());
     }
 }

@@ -36,7 +36,7 @@ impl Supervisor {
         if let Err(errno) = self.threads.descriptor(call.tid, -1)
             && errno != Errno::BADF
         {
-            if errno == Errno::PERM && self.refused.insert(errno.raw_os_error()) {
+            if errno == Errno::PERM && self.said.insert(errno.raw_os_error()) {
                 eprintln!(
                     "userlink: process {} does not let itself be inspected ({errno}); it talks to the real kernel",
                     call.tid
@@ -86,7 +86,7 @@ impl Supervisor {
             Ok(relay) => relay,
             Err(errno) => {
                 // Without it even the namespace is unknown, and a wrong guess would show the wrong devices.
-                if self.refused.insert(-errno.raw_os_error()) {
+                if self.said.insert(-errno.raw_os_error()) {
                     eprintln!(
                         "userlink: cannot enter the namespaces of process {}: {errno}",
                         call.tid
@@ -179,6 +179,9 @@ impl Supervisor {
         if let Some(socket) = self.sockets.remove(&slot) {
             let _ = epoll::delete(&self.epoll, &socket.end);
             self.by_cookie.remove(&socket.cookie);
+            if self.kernel.is_none() || self.slots.slot(slot).is_abandoned() {
+                self.abandoned.insert(socket.cookie);
+            }
             self.slots.slot(slot).release();
         }
         if self.sockets.is_empty() {
