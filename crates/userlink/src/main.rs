@@ -21,7 +21,10 @@ fn main() -> ExitCode {
         Verb::Dmesg(args) => dmesg::dmesg(&args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("userlink: {error:#}");
-        ExitCode::FAILURE
+        eprintln!("userlink: {error}");
+        ExitCode::from(match error.downcast_ref() {
+            Some(sandbox::Error::Command { source, .. }) => run::not_executed(source),
+            _ => 1,
+        })
     })
 }

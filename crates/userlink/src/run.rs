@@ -1,9 +1,10 @@
 //! `userlink run`: the command, on a machine that has devlink.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error};
+use anyhow::{Error, anyhow};
 use netlink::KernelVersion;
 use sandbox::{Options, Outcome};
 
@@ -38,7 +39,9 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
 
 fn config(args: Run) -> Result<Config, Error> {
     let kernel = match args.kernel {
-        Some(version) => version.parse().context("--kernel")?,
+        Some(version) => version
+            .parse()
+            .map_err(|error| anyhow!("--kernel: {error}"))?,
         None => KernelVersion::DEFAULT,
     };
     let mut devices = Vec::new();
@@ -56,6 +59,14 @@ fn config(args: Run) -> Result<Config, Error> {
         log: args.log,
         lock_graph: args.lock_graph,
     })
+}
+
+/// The exit status of a command that could not be executed, as shells have it.
+pub(crate) fn not_executed(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::NotFound => 127,
+        _ => 126,
+    }
 }
 
 /// What was served, or that nobody ever asked.
