@@ -6,8 +6,8 @@
 //! └─ C  command    installs the filter, hands the listener to P, executes when K is ready
 //! ```
 //! P ends when C ends, with C's status. Processes that C leaves behind lose the machine then: the listener closes with P,
-//! and each further trapped call of theirs fails with `ENOSYS`. K ends when P closes the connection, and is killed if it
-//! does not within two seconds.
+//! and each further trapped call of theirs fails with `ENOSYS`. K says its last words when P closes its side of the
+//! connection, and is killed if it has not within two seconds.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -17,8 +17,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -134,9 +134,8 @@ where
         .map_err(Error::system("watch signals"))?;
     let (status, kernel_died) = attend(&mut supervisor, &descriptor, &kernel, command_pid)?;
     let left_behind = !supervisor.is_deserted();
-    drop(supervisor);
-    if !kernel_died {
-        kernel.end();
+    if let Some(connection) = supervisor.into_kernel() {
+        kernel.end(&connection);
     }
     drop(folder);
     let counters = slots.counters();
@@ -219,19 +218,19 @@ impl Kernel {
         }
     }
 
-    /// After the connection was closed: gives the process two seconds.
-    fn end(&self) {
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(100);
-        while let Ok(None) = sys::wait(self.pid, libc::WNOHANG) {
-            if start.elapsed() > Duration::from_secs(2) {
-                let _ = sys::kill(self.pid, libc::SIGKILL);
-                let _ = sys::wait(self.pid, 0);
-                return;
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(5));
+    /// Tells the process that the command has ended, and gives it two seconds for its last words.
+    fn end(&self, connection: &OwnedFd) {
+        let _ = rustix::net::shutdown(connection, rustix::net::Shutdown::Write);
+        let mut wait = [PollFd::new(connection, PollFlags::IN)];
+        let two_seconds = Timespec {
+            tv_sec: 2,
+            tv_nsec: 0,
+        };
+        if !poll(&mut wait, Some(&two_seconds)).is_ok_and(|ready| ready > 0) {
+            let _ = sys::kill(self.pid, libc::SIGKILL);
         }
+        // It ends by itself now. Waiting would be waiting for the real kernel to remove its network devices.
+        let _ = sys::wait(self.pid, libc::WNOHANG);
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use lockdep::Mutex;
@@ -90,6 +90,8 @@ pub struct Wire {
     bell: Arc<OwnedFd>,
     events: Mutex<Option<Receiver<Event>>>,
     known: Arc<Mutex<HashMap<u64, ()>>>,
+    /// The cookie of the namespace the machine started in; 0: not said. No namespace has this cookie.
+    first: AtomicU64,
     /// Links of other namespaces are watched only when somebody wants to know.
     watch_links: Arc<AtomicBool>,
 }
@@ -125,6 +127,7 @@ impl Wire {
             bell,
             events: Mutex::named("sandbox_wire_events", Some(heard)),
             known,
+            first: AtomicU64::new(0),
             watch_links,
         }))
     }
@@ -202,7 +205,13 @@ impl Wire {
             && let Ok(namespace) = namespace.try_clone_to_owned()
         {
             let _ = lock(&self.jobs).send(register(cookie, namespace));
+            self.first.store(cookie, Ordering::Relaxed);
         }
+    }
+
+    /// Whether this is the namespace the machine started in, in which every thread but the wire's is.
+    pub(crate) fn is_first(&self, cookie: u64) -> bool {
+        cookie == self.first.load(Ordering::Relaxed)
     }
 
     fn is_new(&self, cookie: u64) -> bool {
@@ -272,6 +281,15 @@ impl Inner {
         self.next_id += 1;
         self.ids.insert(cookie, id);
         self.cookies.insert(id, cookie);
+        // What has happened to its links before is not said any more: here is how they are now.
+        let request = Request::new(rtnl::RTM_GETLINK, 0, rtnl::IFINFOMSG)
+            .attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes());
+        let mut links = Vec::new();
+        self.route
+            .dump(request, |message| links.push(new_link(cookie, &message)))?;
+        for link in links {
+            let _ = self.events.send(link);
+        }
         Ok(())
     }
 
@@ -354,15 +372,7 @@ impl Inner {
             Some(u32::from_ne_bytes(value.try_into().ok()?))
         };
         if message.kind == rtnl::RTM_NEWLINK {
-            let address = message.attribute(rtnl::IFINFOMSG, rtnl::IFLA_ADDRESS);
-            return Event::Link {
-                net,
-                index,
-                name: message.name(),
-                flags: message.word(8),
-                mtu: word(rtnl::IFLA_MTU),
-                address: address.unwrap_or_default().to_vec(),
-            };
+            return new_link(net, message);
         }
         if let Some(there) = word(rtnl::IFLA_NEW_NETNSID)
             && let Ok(Some(here)) = self.id_from(id, there as i32)
@@ -381,6 +391,21 @@ impl Inner {
             index,
             name: message.name(),
         }
+    }
+}
+
+/// A link as a message describes it.
+fn new_link(net: u64, message: &Message<'_>) -> Event {
+    let attribute = |kind| message.attribute(rtnl::IFINFOMSG, kind);
+    let mtu =
+        attribute(rtnl::IFLA_MTU).and_then(|mtu| Some(u32::from_ne_bytes(mtu.try_into().ok()?)));
+    Event::Link {
+        net,
+        index: message.word(4),
+        name: message.name(),
+        flags: message.word(8),
+        mtu,
+        address: attribute(rtnl::IFLA_ADDRESS).unwrap_or_default().to_vec(),
     }
 }
 

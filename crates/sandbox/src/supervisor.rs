@@ -251,6 +251,11 @@ impl Supervisor {
         self.deserted || poll(&mut wait, Some(&now)).is_ok_and(|ready| ready > 0)
     }
 
+    /// Ends the supervisor and all it has open but the connection to the kernel process.
+    pub(crate) fn into_kernel(self) -> Option<OwnedFd> {
+        self.kernel
+    }
+
     /// The kernel process is gone: shuts all sockets down, so that no client waits for an answer for ever, and sends
     /// new ones to the real kernel.
     pub(crate) fn kernel_gone(&mut self) {

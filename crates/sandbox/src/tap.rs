@@ -2,10 +2,11 @@
 //!
 //! A tap whose descriptor was opened inside a namespace would keep that namespace alive. These are opened by the wire's
 //! thread, in its own namespace, and moved by namespace id, so they pin nothing: when their namespace goes they go with
-//! it. Frames sent to them are never read; only their names, addresses and states matter here.
+//! it. Only in the machine's first namespace, which outlives it, they are made in place. Frames sent to them are never read; only their names, addresses and states matter here.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use net_core::{Net, NetdevBackend, NetdevRequest, RealNetdev};
 use rustix::fs::{Mode, OFlags};
@@ -22,6 +23,10 @@ const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
 const TUNGETDEVNETNS: libc::Ioctl = 0x54e3;
 const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
+/// Never to attach to a device that is already there.
+const IFF_TUN_EXCL: u16 = 0x8000;
+/// How long a name in the first namespace may still be taken by a device of a machine that has just ended.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Makes the machine's network devices.
 #[derive(Debug)]
@@ -75,6 +80,70 @@ struct Made {
     index: u32,
 }
 
+/// Makes a tap in the machine's first namespace, in which the calling thread is.
+fn create_here(wanted: &Wanted) -> Result<Made> {
+    let start = Instant::now();
+    let fd = loop {
+        match attach(&wanted.name) {
+            // The kernel removes the devices of a process in the background of its end.
+            Err(Errno::EXIST) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            result => break result?,
+        }
+    };
+    let name = name_of(fd.as_fd())?;
+    let mut route = Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?);
+    let index = set_up(&mut route, fd.as_fd(), &name, wanted)?;
+    Ok(Made {
+        fd: Arc::new(fd),
+        name,
+        index,
+    })
+}
+
+/// Makes a device in the calling thread's namespace; `EEXIST` when the name is taken.
+fn attach(name: &str) -> Result<OwnedFd> {
+    let fd = open_tun()?;
+    let mut request = IfReq::new(name)?;
+    let flags = IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL;
+    request.value[..2].copy_from_slice(&flags.to_ne_bytes());
+    match request.ioctl(fd.as_fd(), TUNSETIFF) {
+        Ok(_) => Ok(fd),
+        Err(Errno::BUSY) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Gives a new device what is wanted of it, and returns its index.
+fn set_up(route: &mut Route, fd: BorrowedFd<'_>, name: &str, wanted: &Wanted) -> Result<u32> {
+    set_carrier(fd, wanted.carrier)?;
+    let (index, _) = find(route, None, name)?.ok_or(Errno::NODEV)?;
+    let request = Request::link(rtnl::RTM_SETLINK, index)
+        .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
+        .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
+    route.call(request, |_| {})?;
+    Ok(index)
+}
+
+/// Index and name of a link, in the namespace of `route` or in the one that is called `id` there.
+fn find(route: &mut Route, id: Option<i32>, name: &str) -> Result<Option<(u32, String)>> {
+    let mut request =
+        Request::link(rtnl::RTM_GETLINK, 0).attribute(rtnl::IFLA_IFNAME, &c_name(name));
+    if let Some(id) = id {
+        request = request.attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes());
+    }
+    let mut found = None;
+    let result = route.call(request, |message| {
+        found = Some((message.word(4), message.name()));
+    });
+    match result {
+        Ok(()) => Ok(found),
+        Err(Errno::NODEV) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Makes a tap in the wire's namespace, on the wire's thread, and moves it.
 fn create(inner: &mut Inner, wanted: &Wanted) -> Result<Made> {
     let Some((before, after)) = wanted.name.split_once("%d") else {
@@ -94,18 +163,10 @@ fn create(inner: &mut Inner, wanted: &Wanted) -> Result<Made> {
 }
 
 fn create_named(inner: &mut Inner, wanted: &Wanted, name: &str) -> Result<Made> {
-    let fd = Arc::new(open_tun()?);
     // Under its name from the start: the kernel takes a new one, while moving, only if this one is taken there; a rename
     // afterwards would be news to everybody.
-    let mut request = IfReq::new(name)?;
-    request.value[..2].copy_from_slice(&(IFF_TAP | IFF_NO_PI).to_ne_bytes());
-    request.ioctl(fd.as_fd(), TUNSETIFF)?;
-    set_carrier(fd.as_fd(), wanted.carrier)?;
-    let (index, _) = inner.link(None, name)?.ok_or(Errno::NODEV)?;
-    let request = Request::link(rtnl::RTM_SETLINK, index)
-        .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
-        .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
-    inner.route.call(request, |_| {})?;
+    let fd = Arc::new(attach(name)?);
+    let index = set_up(&mut inner.route, fd.as_fd(), name, wanted)?;
     send_to(inner, &fd, index, wanted.net, name)
 }
 
@@ -153,20 +214,7 @@ fn netns_of(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
 impl Inner {
     /// Index and name of a link, in the wire's namespace or in the one it calls `id`.
     fn link(&mut self, id: Option<i32>, name: &str) -> Result<Option<(u32, String)>> {
-        let mut request =
-            Request::link(rtnl::RTM_GETLINK, 0).attribute(rtnl::IFLA_IFNAME, &c_name(name));
-        if let Some(id) = id {
-            request = request.attribute(rtnl::IFLA_TARGET_NETNSID, &id.to_ne_bytes());
-        }
-        let mut found = None;
-        let result = self.route.call(request, |message| {
-            found = Some((message.word(4), message.name()));
-        });
-        match result {
-            Ok(()) => Ok(found),
-            Err(Errno::NODEV) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        find(&mut self.route, id, name)
     }
 
     /// The name of the link with index `index` in the namespace `net`.
@@ -192,8 +240,15 @@ struct Tap {
 
 impl Tap {
     fn new(wire: &Arc<Wire>, wanted: Wanted) -> Result<Self> {
-        let created = wanted.clone();
-        let made = wire.run(move |inner| create(inner, &created))?;
+        let made = if wire.is_first(wanted.net) {
+            // Nothing can be pinned there, and moving a device takes longer than all else together.
+            let made = create_here(&wanted)?;
+            wire.post(|_| {}); // from now on there is something to hear of
+            made
+        } else {
+            let created = wanted.clone();
+            wire.run(move |inner| create(inner, &created))?
+        };
         Ok(Self {
             wire: Arc::clone(wire),
             wanted,
@@ -279,7 +334,6 @@ impl RealNetdev for Tap {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::Receiver;
-    use std::time::Duration;
 
     use super::*;
     use crate::netns::Event;
