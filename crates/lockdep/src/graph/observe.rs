@@ -80,11 +80,12 @@ impl Graph {
         };
         let mut cycles = std::mem::take(&mut self.ungraded);
         for id in edges {
-            if let Some(edge) = &mut self.edges[id as usize]
-                && edge.add_witness(&witness)
-                && let Some(of) = self.cycles_of.get(&(edge.from, edge.to))
-            {
-                cycles.extend(of);
+            let Some(edge) = &mut self.edges[id as usize] else {
+                continue;
+            };
+            if edge.add_witness(&witness) {
+                let of = self.cycles_of.get(&(edge.from, edge.to));
+                cycles.extend(of.into_iter().flatten());
             }
         }
         cycles.sort_unstable();
