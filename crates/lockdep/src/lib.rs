@@ -1,6 +1,7 @@
 //! A run-time lock-order validator with the rules and the report of the kernel's lockdep.
 //!
-//! Use [`Mutex`], [`RwLock`] and [`Condvar`] where `std`'s stood; the interface is the same. The first run in which one
+//! Use [`Mutex`], [`RwLock`], [`Condvar`], [`Once`], [`OnceLock`], [`LazyLock`], [`Barrier`] and [`mpsc`] where `std`'s
+//! stood; the interface is the same. The first run in which one
 //! thread takes *A* then *B* and another, at whatever time, *B* then *A* gives a report, laid out as the kernel's, with the
 //! stacks of both; no deadlock has to happen. Locks are told apart by class: the line that constructs them, a name, or a
 //! key. Waits that are no locks take part as [`LockMap`].
@@ -46,11 +47,18 @@ pub use report::{
     Banner, Report, ReportKind, reports, set_handler, set_raise_handler, set_task_context,
 };
 pub use sync::WouldDeadlock;
+pub use sync::barrier::Barrier;
 pub use sync::condvar::Condvar;
+pub use sync::lazy::LazyLock;
 pub use sync::lock_map::{LockMap, LockMapGuard};
+pub use sync::mpsc;
 pub use sync::mutex::{Mutex, MutexGuard};
 pub use sync::nesting::Lockdep;
+pub use sync::once::{Once, OnceLock};
 pub use sync::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use thread::Mode;
 
-pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult, WaitTimeoutResult};
+pub use std::sync::{
+    BarrierWaitResult, LockResult, OnceState, PoisonError, TryLockError, TryLockResult,
+    WaitTimeoutResult,
+};

@@ -1,25 +1,47 @@
 //! A condition variable for [`Mutex`](crate::Mutex).
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::{LockResult, PoisonError, WaitTimeoutResult};
 use std::time::Duration;
 
+use super::event::Event;
+use super::lock_map::LockMapGuard;
 use super::mutex::MutexGuard;
+use crate::class::Class;
 use crate::thread::{self, Mode, ip};
 
 /// `std::sync::Condvar` for [`Mutex`](crate::Mutex). To wait is to release the mutex and to take it again, and is checked as that.
-#[derive(Debug, Default)]
+/// A wait with another lock held that a thread takes which has [promised](Condvar::promise) to notify is an inversion.
 pub struct Condvar {
+    event: Event,
     inner: std::sync::Condvar,
 }
 
 impl Condvar {
-    /// A condition variable that nobody waits for.
+    /// A condition variable that nobody waits for, of the class of the calling line.
+    #[track_caller]
     #[must_use]
     pub const fn new() -> Self {
         Self {
+            event: Event::new(Class::Site(Location::caller())),
             inner: std::sync::Condvar::new(),
         }
+    }
+
+    /// A condition variable that nobody waits for, of the class of all that are called `name`.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self {
+            event: Event::new(Class::Name(std::borrow::Cow::Borrowed(name))),
+            inner: std::sync::Condvar::new(),
+        }
+    }
+
+    /// As long as the promise lives, the calling thread is one that will notify: who waits here waits for what it waits for.
+    #[track_caller]
+    pub fn promise(&self) -> LockMapGuard<'_> {
+        self.event.promise()
     }
 
     /// Releases the mutex, waits to be notified, and takes the mutex again.
@@ -32,7 +54,7 @@ impl Condvar {
         let site = Location::caller();
         let (release, inner) = guard.into_parts();
         let map = release.end();
-        let result = self.inner.wait(inner);
+        let result = self.event.wait(site, ip(), || self.inner.wait(inner));
         let release = thread::acquire(map, Mode::Write, site, ip());
         match result {
             Ok(inner) => Ok(MutexGuard::from_parts(release, inner)),
@@ -74,7 +96,9 @@ impl Condvar {
         let site = Location::caller();
         let (release, inner) = guard.into_parts();
         let map = release.end();
-        let result = self.inner.wait_timeout(inner, timeout);
+        let result = self
+            .event
+            .wait(site, ip(), || self.inner.wait_timeout(inner, timeout));
         let release = thread::acquire(map, Mode::Write, site, ip());
         match result {
             Ok((inner, timed_out)) => Ok((MutexGuard::from_parts(release, inner), timed_out)),
@@ -103,7 +127,9 @@ impl Condvar {
         let site = Location::caller();
         let (release, inner) = guard.into_parts();
         let map = release.end();
-        let result = self.inner.wait_timeout_while(inner, timeout, condition);
+        let result = self.event.wait(site, ip(), || {
+            self.inner.wait_timeout_while(inner, timeout, condition)
+        });
         let release = thread::acquire(map, Mode::Write, site, ip());
         match result {
             Ok((inner, timed_out)) => Ok((MutexGuard::from_parts(release, inner), timed_out)),
@@ -125,5 +151,18 @@ impl Condvar {
     /// Wakes every thread that waits.
     pub fn notify_all(&self) {
         self.inner.notify_all();
+    }
+}
+
+impl Default for Condvar {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
     }
 }

@@ -34,6 +34,10 @@ impl LockMap {
         }
     }
 
+    pub(super) const fn of(map: Map) -> Self {
+        Self { map }
+    }
+
     /// A pseudo-lock of the class of all locks that are called `name`.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {

@@ -1,9 +1,14 @@
 //! Lock types that report to the validator, with the interface of `std::sync`.
 
+pub(crate) mod barrier;
 pub(crate) mod condvar;
+mod event;
+pub(crate) mod lazy;
 pub(crate) mod lock_map;
+pub mod mpsc;
 pub(crate) mod mutex;
 pub(crate) mod nesting;
+pub(crate) mod once;
 pub(crate) mod rwlock;
 
 use std::fmt;

@@ -6,8 +6,10 @@
 use std::panic::Location;
 use std::sync::{LockResult, PoisonError};
 
+use super::lazy::LazyLock;
 use super::lock_map::LockMap;
 use super::mutex::{Mutex, MutexGuard};
+use super::once::{Once, OnceLock};
 use super::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::chain::Word;
 use crate::class::Map;
@@ -96,6 +98,27 @@ impl sealed::HasMap for LockdepMap {
     }
 }
 
+impl sealed::HasMap for Once {
+    fn map(&self) -> &Map {
+        &self.map
+    }
+}
+
+impl<T> sealed::HasMap for OnceLock<T> {
+    fn map(&self) -> &Map {
+        &self.map
+    }
+}
+
+impl<T, F> sealed::HasMap for LazyLock<T, F> {
+    fn map(&self) -> &Map {
+        &self.map
+    }
+}
+
+impl Lockdep for Once {}
+impl<T> Lockdep for OnceLock<T> {}
+impl<T, F> Lockdep for LazyLock<T, F> {}
 impl<T: ?Sized> Lockdep for Mutex<T> {}
 impl<T: ?Sized> Lockdep for RwLock<T> {}
 impl Lockdep for LockMap {}
