@@ -167,7 +167,7 @@ impl Machine {
             }
         };
         std::thread::Builder::new()
-            .name("kdevtmpfs".into())
+            .name("outside".into())
             .spawn(follow)
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         Ok(())
@@ -175,6 +175,11 @@ impl Machine {
 
     /// What is wanted of the machine when all is over.
     fn last_words(&self) -> io::Result<()> {
+        for violation in lockdep::order::check_observed() {
+            self.net_core
+                .klog()
+                .warn(format_args!("lock order: {violation}"));
+        }
         if let Some(path) = &self.config.log {
             fs::write(path, self.net_core.klog().text())?;
         }

@@ -10,6 +10,7 @@ mod identity;
 mod leaks;
 mod machine;
 mod monitor;
+mod order;
 mod origin;
 mod relay;
 mod wire;
