@@ -28,6 +28,7 @@ mod check;
 mod class;
 mod grade;
 mod graph;
+mod hash;
 mod met;
 mod miss;
 pub mod order;

@@ -1,8 +1,9 @@
 //! Stacks of this very run: taken as bare addresses, named only when somebody reads a report.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+
+use crate::hash::BuildMultiply;
 
 /// The return addresses of a thread, innermost first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,11 +32,11 @@ impl Stack {
 
 /// Keeps each distinct stack once.
 #[derive(Debug)]
-pub(crate) struct Depot(HashMap<Stack, (), BuildHasherDefault<DefaultHasher>>);
+pub(crate) struct Depot(HashMap<Stack, (), BuildMultiply>);
 
 impl Depot {
     pub(crate) const fn new() -> Self {
-        Self(HashMap::with_hasher(BuildHasherDefault::new()))
+        Self(HashMap::with_hasher(BuildMultiply::new()))
     }
 
     /// The stored stack that equals this one.

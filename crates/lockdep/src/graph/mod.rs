@@ -11,7 +11,6 @@ pub(crate) mod snapshot;
 mod usage;
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,12 +19,13 @@ pub(crate) use registry::{LockClass, SUBCLASSES};
 pub(crate) use usage::{Conflict, Context, Interrupt};
 
 use crate::chain::{self, ChainKey, Known, Word};
+use crate::hash::BuildMultiply;
 use crate::report::Report;
 use crate::stack::{Depot, Stack};
 use crate::thread;
 
 /// A map whose hasher can be made in a `const`.
-pub(crate) type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+pub(crate) type Table<K, V> = HashMap<K, V, BuildMultiply>;
 
 /// A chain that was found in order.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub(crate) struct Graph {
     /// Classes that ended since the chains were last swept.
     ended: usize,
     /// What was reported already.
-    pub(crate) reported: HashSet<String, BuildHasherDefault<DefaultHasher>>,
+    pub(crate) reported: HashSet<String, BuildMultiply>,
     /// Chains of which it is of interest who makes them.
     learners: Table<ChainKey, observe::Learner>,
     /// The cycles that were reported, and in which of them a dependency takes part.
@@ -70,21 +70,21 @@ pub(crate) struct Graph {
 
 static GRAPH: Mutex<Graph> = Mutex::new(Graph {
     classes: Vec::new(),
-    by_key: HashMap::with_hasher(BuildHasherDefault::new()),
-    names: HashMap::with_hasher(BuildHasherDefault::new()),
+    by_key: HashMap::with_hasher(BuildMultiply::new()),
+    names: HashMap::with_hasher(BuildMultiply::new()),
     edges: Vec::new(),
     free_edges: Vec::new(),
-    by_ends: HashMap::with_hasher(BuildHasherDefault::new()),
-    chains: HashMap::with_hasher(BuildHasherDefault::new()),
+    by_ends: HashMap::with_hasher(BuildMultiply::new()),
+    chains: HashMap::with_hasher(BuildMultiply::new()),
     stacks: Depot::new(),
     search: 0,
     ended: 0,
-    reported: HashSet::with_hasher(BuildHasherDefault::new()),
-    learners: HashMap::with_hasher(BuildHasherDefault::new()),
+    reported: HashSet::with_hasher(BuildMultiply::new()),
+    learners: HashMap::with_hasher(BuildMultiply::new()),
     cycles: Vec::new(),
-    cycles_of: HashMap::with_hasher(BuildHasherDefault::new()),
+    cycles_of: HashMap::with_hasher(BuildMultiply::new()),
     ungraded: Vec::new(),
-    by_signature: HashMap::with_hasher(BuildHasherDefault::new()),
+    by_signature: HashMap::with_hasher(BuildMultiply::new()),
 });
 
 /// The graph lock. Only for a thread that is marked busy: what the validator allocates under it must not lead back here.

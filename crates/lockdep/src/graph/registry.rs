@@ -133,12 +133,11 @@ impl Graph {
         let id =
             u32::try_from(self.classes.len()).expect("fewer than 2^32 classes fit into memory");
         let namesakes = self.names.entry(name.to_owned()).or_default();
-        let version = namesakes
-            .iter()
-            .filter_map(|&id| Some(self.classes[id as usize].as_ref()?.version))
-            .max()
-            .unwrap_or(0)
-            + 1;
+        // Ids and versions rise together, so the last namesake has the highest version.
+        let last = namesakes
+            .last()
+            .and_then(|&id| self.classes[id as usize].as_ref());
+        let version = last.map_or(1, |class| class.version + 1);
         namesakes.push(id);
         self.classes.push(Some(Box::new(LockClass {
             name: name.into(),
@@ -189,7 +188,9 @@ impl Graph {
                     self.remove_edge(edge);
                 }
                 if let Some(namesakes) = self.names.get_mut(&*class.name) {
-                    namesakes.retain(|&namesake| namesake != id);
+                    if let Ok(at) = namesakes.binary_search(&id) {
+                        namesakes.remove(at);
+                    }
                     if namesakes.is_empty() {
                         self.names.remove(&*class.name);
                     }
