@@ -161,12 +161,12 @@ fn check_machine() -> Result<(), Error> {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(str::parse::<u32>);
-    if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
-        && (major, minor) < (5, 14)
-    {
-        return Err(Error::OldKernel(release.into_owned()));
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (5, 14) => {
+            Err(Error::OldKernel(release.into_owned()))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn words(command: &[OsString]) -> Result<Vec<CString>, Error> {

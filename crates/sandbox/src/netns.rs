@@ -182,30 +182,30 @@ impl Wire {
 
     /// Watches a namespace from now on. The descriptor is used in the background and closed then.
     pub fn know(&self, cookie: u64, namespace: BorrowedFd<'_>) {
-        if self.is_new(cookie)
-            && let Ok(namespace) = namespace.try_clone_to_owned()
-        {
-            self.register(cookie, namespace);
+        if self.is_new(cookie) {
+            if let Ok(namespace) = namespace.try_clone_to_owned() {
+                self.register(cookie, namespace);
+            }
         }
     }
 
     /// Watches the namespace a socket is in.
     pub(crate) fn know_by_socket(&self, cookie: u64, socket: BorrowedFd<'_>) {
-        if self.is_new(cookie)
-            && let Ok(namespace) = sys::netns_of_socket(socket)
-        {
-            self.register(cookie, namespace);
+        if self.is_new(cookie) {
+            if let Ok(namespace) = sys::netns_of_socket(socket) {
+                self.register(cookie, namespace);
+            }
         }
     }
 
     /// Like [`know`](Self::know), for the namespace the machine starts in. It outlives the machine, so nothing is to be
     /// watched there until the machine makes devices or meets other namespaces.
     pub(crate) fn know_first(&self, cookie: u64, namespace: BorrowedFd<'_>) {
-        if self.is_new(cookie)
-            && let Ok(namespace) = namespace.try_clone_to_owned()
-        {
-            let _ = lock(&self.jobs).send(register(cookie, namespace));
-            self.first.store(cookie, Ordering::Relaxed);
+        if self.is_new(cookie) {
+            if let Ok(namespace) = namespace.try_clone_to_owned() {
+                let _ = lock(&self.jobs).send(register(cookie, namespace));
+                self.first.store(cookie, Ordering::Relaxed);
+            }
         }
     }
 
@@ -374,10 +374,10 @@ impl Inner {
         if message.kind == rtnl::RTM_NEWLINK {
             return new_link(net, message);
         }
-        if let Some(there) = word(rtnl::IFLA_NEW_NETNSID)
-            && let Ok(Some(here)) = self.id_from(id, there as i32)
-            && let Some(&to) = self.cookies.get(&here)
-        {
+        let destination = word(rtnl::IFLA_NEW_NETNSID)
+            .and_then(|there| self.id_from(id, there as i32).ok().flatten())
+            .and_then(|here| self.cookies.get(&here));
+        if let Some(&to) = destination {
             let new_index = word(rtnl::IFLA_NEW_IFINDEX).unwrap_or(index);
             return Event::LinkMoved {
                 net,

@@ -151,10 +151,10 @@ impl Pump {
         let pending = lock(&self.clients)
             .get_mut(&client.id())
             .and_then(|carried| carried.pending.take());
-        if let Some(datagram) = pending
-            && client.try_send(&datagram) == Err(Errno::AGAIN)
-        {
-            return self.wait_for_room(client, &relay, datagram);
+        if let Some(datagram) = pending {
+            if client.try_send(&datagram) == Err(Errno::AGAIN) {
+                return self.wait_for_room(client, &relay, datagram);
+            }
         }
         let _ = epoll::delete(&self.epoll, client.end());
         let data = EventData::new_u64(u64::from(client.id()));

@@ -37,8 +37,9 @@ impl Supervisor {
     /// The queue to a client is limited by the sender's buffer: what the client sets as its receive buffer is set there.
     fn set_receive_buffer(&self, call: &Notification, slot: u32, name: i32) {
         let mut value = [0; 4];
-        if let Some(socket) = self.sockets.get(&slot)
-            && sys::read_memory(call.tid, call.args[3], &mut value).is_ok()
+        let socket = self.sockets.get(&slot);
+        if let (Some(socket), Ok(_)) =
+            (socket, sys::read_memory(call.tid, call.args[3], &mut value))
         {
             let end = socket.end.as_fd();
             let ours = if name == libc::SO_RCVBUFFORCE {

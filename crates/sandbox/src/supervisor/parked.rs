@@ -99,14 +99,15 @@ impl Supervisor {
             pause: FIRST_PAUSE,
             doubtful: false,
         });
-        if self.parked.recent().count() > MOST_RECENT
-            && let Some(oldest) = self
+        if self.parked.recent().count() > MOST_RECENT {
+            let oldest = self
                 .parked
                 .waiting
                 .iter()
-                .position(|waiting| !waiting.settled)
-        {
-            self.settle(oldest);
+                .position(|waiting| !waiting.settled);
+            if let Some(oldest) = oldest {
+                self.settle(oldest);
+            }
         }
     }
 

@@ -33,9 +33,8 @@ impl Supervisor {
             return self.pass_on(call);
         }
         // Descriptor -1 never exists: the answer tells whether we may look into this process at all.
-        if let Err(errno) = self.threads.descriptor(call.tid, -1)
-            && errno != Errno::BADF
-        {
+        let inspected = self.threads.descriptor(call.tid, -1);
+        if let Some(errno) = inspected.err().filter(|&errno| errno != Errno::BADF) {
             if errno == Errno::PERM && self.said.insert(errno.raw_os_error()) {
                 eprintln!(
                     "userlink: process {} does not let itself be inspected ({errno}); it talks to the real kernel",

@@ -43,9 +43,7 @@ impl Threads {
     /// A copy of descriptor `fd` of thread `tid`.
     pub(super) fn descriptor(&mut self, tid: u32, fd: i32) -> Result<OwnedFd> {
         let place = tid as usize % KEPT;
-        if let Some(kept) = &self.kept[place]
-            && kept.tid == tid
-        {
+        if let Some(kept) = self.kept[place].as_ref().filter(|kept| kept.tid == tid) {
             match sys::pidfd_getfd(kept.pidfd.as_fd(), fd) {
                 Err(Errno::SRCH) => {}
                 result => return result,
