@@ -6,7 +6,9 @@
 //! them, in turns.
 
 pub mod cells;
+pub mod family;
 pub mod locks;
+pub mod scenario;
 pub mod serve;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +22,9 @@ pub fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["serve", lock] => serve::serve(lock).with_context(|| format!("serve {lock}")),
-        _ => bail!("usage: peer serve LOCK"),
+        ["scenario", lock, scenario] => {
+            scenario::play(lock, scenario).with_context(|| format!("{lock}, {scenario}"))
+        }
+        _ => bail!("usage: peer serve LOCK, peer scenario LOCK SCENARIO"),
     }
 }

@@ -51,11 +51,16 @@ fn main() -> Result<()> {
             _ => bail!("unknown option {option}"),
         }
     }
+    if what == "lockdep-peers" {
+        return lockdep::verdicts::write(&setting.peers);
+    }
     let rows = match what.as_str() {
         "way" => way::measure(&setting)?,
         "locks" => locks::measure(),
         "lockdep" => lockdep::measure(&setting.peers)?,
-        _ => bail!("nothing to measure is called {what}; there are: way, locks, lockdep"),
+        _ => bail!(
+            "nothing to measure is called {what}; there are: way, locks, lockdep, lockdep-peers"
+        ),
     };
     rows::print(&rows);
     let path = rows::write(&rows, &setting.out, &what)?;

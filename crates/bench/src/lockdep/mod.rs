@@ -1,8 +1,10 @@
 //! What order checking costs: lockdep's mutex beside its peers' and beside the bare locks under them.
 //!
 //! Every lock has a process of its own (`peers/`), and all take a short round of one cell in turns, many times over.
+//! What they say, instead of what they cost, is in [`verdicts`].
 
 mod peer;
+pub(crate) mod verdicts;
 
 use std::path::Path;
 

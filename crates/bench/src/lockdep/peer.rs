@@ -24,12 +24,12 @@ pub(super) struct Peer {
     rounds: BufReader<ChildStdout>,
 }
 
-/// The program that knows the lock: a feature of parking_lot makes two of them.
+/// The program that knows the lock.
 pub(super) fn program(lock: &str) -> &'static str {
-    if lock == "parking_lot-detecting" {
-        "peer-detecting"
-    } else {
-        "peer"
+    match lock {
+        "parking_lot-detecting" => "peer-detecting",
+        "deloxide" => "peer-deloxide",
+        _ => "peer",
     }
 }
 

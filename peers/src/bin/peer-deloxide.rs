@@ -1,0 +1,5 @@
+//! deloxide, in the scenarios alone.
+
+fn main() -> anyhow::Result<()> {
+    peers::main()
+}
