@@ -109,6 +109,8 @@ pub(crate) struct Taken {
 /// One acquisition that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Witness {
+    /// Of several runs, which one.
+    pub(crate) run: usize,
     pub(crate) segment: Segment,
     /// What was held, oldest first.
     pub(crate) held: Arc<[Taken]>,
@@ -329,6 +331,7 @@ mod tests {
         let locks: Vec<Taken> = locks.iter().map(|&(class, at)| taken(class, at)).collect();
         let (&taken, held) = locks.split_last().expect("a witness takes a lock");
         Witness {
+            run: 0,
             segment: segment(thread, &[(thread, 1)]),
             held: held.into(),
             taken,

@@ -29,10 +29,12 @@ mod class;
 mod grade;
 mod graph;
 mod hash;
+mod merge;
 mod met;
 mod miss;
 pub mod order;
 pub mod raw;
+pub mod record;
 mod report;
 pub mod signal;
 mod spawn;
@@ -44,6 +46,7 @@ mod warn;
 pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use grade::{Grade, Instances};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
+pub use merge::merge;
 pub use report::{
     Banner, Report, ReportKind, reports, set_handler, set_raise_handler, set_task_context,
 };

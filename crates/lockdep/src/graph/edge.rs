@@ -58,6 +58,20 @@ impl Locker {
         Self(reversed.fold(0, |all, bit| all | bit))
     }
 
+    /// The mask as a number, for files.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The mask of this number.
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+        if bits > 0 && bits < 16 {
+            Some(Self(bits))
+        } else {
+            None
+        }
+    }
+
     /// What two dependencies in a row amount to.
     pub(crate) fn then(self, next: Self) -> Self {
         let mut both = 0;

@@ -72,6 +72,7 @@ impl Graph {
         held.reverse();
         let task = Task::current();
         let witness = Witness {
+            run: 0,
             segment: Segment::current(),
             held: held.into(),
             taken: self.taken(next),
@@ -140,7 +141,24 @@ impl Graph {
         let verdict = self.verdict(nodes);
         let name = |class: &u32| crate::report::ClassText::of(self, *class).name;
         let gates = verdict.gates.iter().map(name).collect();
+        report.set_breaks(ends(nodes).filter_map(|ends| self.broken(ends)).collect());
         report.raise(&verdict, gates).then(|| Arc::clone(report))
+    }
+
+    /// What a dependency breaks of the declared order.
+    pub(crate) fn broken(&self, ends: (u32, u32)) -> Option<String> {
+        let edge = self.edge(*self.by_ends.get(&ends)?);
+        let level = |id| self.class(id)?.level;
+        let (held, taken) = (level(edge.from)?, level(edge.to)?);
+        let broken = !edge.descended && !edge.bridge && !held.allows(taken);
+        broken.then(|| format!("{} before {} ({})", taken.name, held.name, held.table))
+    }
+
+    /// The cycles that were reported: classes in order, and the report.
+    pub(crate) fn reported_cycles(&self) -> impl Iterator<Item = (&[u32], &Arc<Report>)> {
+        self.cycles
+            .iter()
+            .map(|cycle| (&*cycle.nodes, &cycle.report))
     }
 
     fn verdict(&self, nodes: &[u32]) -> Verdict {

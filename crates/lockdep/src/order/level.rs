@@ -24,6 +24,14 @@ pub struct LevelInfo {
     pub descends_to: Option<u16>,
 }
 
+impl LevelInfo {
+    /// Whether a lock of this level may be held while one of that level is taken. Levels of different tables have nothing
+    /// to say of each other.
+    pub(crate) fn allows(&self, next: &Self) -> bool {
+        self.table != next.table || self.rank < next.rank || self.rank == next.rank && self.nests
+    }
+}
+
 /// A level of a declared order. Implemented by [`lock_order!`](crate::lock_order) only.
 pub trait Level: 'static {
     /// The class of the level's locks that do not bring their own.

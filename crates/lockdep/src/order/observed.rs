@@ -84,10 +84,7 @@ pub fn check_observed() -> Vec<OrderViolation> {
         let violation = |edge: &Edge| {
             let (held, taken) = (graph.class(edge.from)?, graph.class(edge.to)?);
             let (held_level, taken_level) = (held.level?, taken.level?);
-            let allowed = held_level.table != taken_level.table
-                || held_level.rank < taken_level.rank
-                || held_level.rank == taken_level.rank && held_level.nests
-                || edge.descended;
+            let allowed = held_level.allows(taken_level) || edge.descended;
             (!allowed).then(|| OrderViolation {
                 held: held.display_name(),
                 held_level: held_level.name,

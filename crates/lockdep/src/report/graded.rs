@@ -77,6 +77,30 @@ impl Report {
             .collect()
     }
 
+    /// What of the declared order ([`order`](crate::order)) the cycle breaks: `Outer before Inner (module)` for each of its
+    /// dependencies that goes against the table.
+    #[must_use]
+    pub fn breaks(&self) -> Vec<String> {
+        self.breaks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_breaks(&self, breaks: Vec<String>) {
+        *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = breaks;
+    }
+
+    /// Grade, gates and broken order in one line; nothing for reports that are about no cycle.
+    #[must_use]
+    pub fn verdict(&self) -> Option<String> {
+        let mut text = self.graded()?.to_string();
+        for breaks in self.breaks() {
+            text += &format!("; breaks the declared order {breaks}");
+        }
+        Some(text)
+    }
+
     /// Takes over a grade that is worse than what was known. Says whether a report that was handed out has one now.
     pub(crate) fn raise(&self, verdict: &Verdict, gates: Vec<String>) -> bool {
         let mut graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@
 mod graded;
 mod symbol;
 mod task;
-mod text;
+pub(crate) mod text;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +64,7 @@ pub struct Report {
     stack: Stack,
     signature: String,
     graded: Mutex<Option<Graded>>,
+    breaks: Mutex<Vec<String>>,
     delivered: AtomicBool,
 }
 
@@ -287,6 +288,24 @@ impl Report {
         }
     }
 
+    /// The line that caused it, `file:line`, where it is known.
+    #[must_use]
+    pub fn site(&self) -> Option<String> {
+        let site = match &self.body {
+            Body::Circular { trying, .. }
+            | Body::Recursive { trying, .. }
+            | Body::UnsafeOrder { trying, .. } => trying.site,
+            Body::Inconsistent { lock, .. }
+            | Body::Inversion { lock, .. }
+            | Body::WaitContext { lock, .. }
+            | Body::HeldFreed { lock, .. } => lock.site,
+            Body::StillHeld => self.held.last().and_then(|lock| lock.site),
+            Body::Warn { at, .. } => *at,
+            Body::NestNotTaken { .. } | Body::BadUnlock { .. } | Body::Limit { .. } => None,
+        };
+        site.map(|site| format!("{}:{}", site.file(), site.line()))
+    }
+
     /// Name and id of the thread that caused it.
     #[must_use]
     pub fn thread(&self) -> (&str, i32) {
@@ -313,6 +332,7 @@ pub(crate) fn new(
         stack,
         signature,
         graded: Mutex::new(None),
+        breaks: Mutex::new(Vec::new()),
         delivered: AtomicBool::new(false),
     })
 }

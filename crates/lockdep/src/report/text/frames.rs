@@ -1,5 +1,6 @@
 //! The stacks in a report: what is shown of them, and how.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write};
 
 use super::Printer;
@@ -69,6 +70,32 @@ impl Printer<'_> {
             text += &format!(" [{krate}]");
         }
         text
+    }
+}
+
+/// Names stacks for machines to read: each address is looked up once.
+#[derive(Debug, Default)]
+pub(crate) struct Namer(HashMap<usize, Vec<Function>>);
+
+impl Namer {
+    /// The functions of a stack as a report shows them, without offsets.
+    pub(crate) fn lines(&mut self, stack: &Stack) -> Vec<String> {
+        let mut functions = Vec::new();
+        for &address in stack.addresses() {
+            let known = self
+                .0
+                .entry(address)
+                .or_insert_with(|| symbol::functions(address));
+            functions.extend_from_slice(known);
+        }
+        let line = |function: &Function| match &function.inlined_at {
+            Some((file, line)) => format!("{} {file}:{line}", function.name),
+            None => function.name.clone(),
+        };
+        let shown = trim(&functions)
+            .iter()
+            .filter(|function| !is_plumbing(function));
+        shown.map(line).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! and whatever reads kernel reports reads these. What differs is what has to: a stack begins with the lock's own method,
 //! without the validator's insides, and ends where the thread's own code ends.
 
-mod frames;
+pub(crate) mod frames;
 mod order;
 mod other;
 mod signal;
