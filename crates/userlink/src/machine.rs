@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use devlink::Subsystem;
@@ -13,7 +13,10 @@ use driver_core::{DriverCore, Klog};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::DriverLocking;
-use net_core::{LinkState, NamespaceSource, NetCore, NetId, NetdevBackend, NetnsHandle};
+use net_core::{
+    LinkState, NamespaceSource, NetCore, NetId, NetdevBackend, NetdevRequest, NetnsHandle,
+    RealNetdev,
+};
 use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use netlink::genl::{Genl, Upstream};
@@ -87,7 +90,7 @@ impl Machine {
         let wire = Arc::clone(side.wire());
         let init = FirstNamespace::of(side).map_err(failed("keep the first network namespace"))?;
         let source = Arc::new(Namespaces(Arc::clone(&wire)));
-        let backend = taps(side, &klog);
+        let backend = Devices::of(side, &klog);
         let net_core = NetCore::new(Arc::clone(&drivers), Arc::new(init), source, backend)
             .map_err(failed("watch the first network namespace"))?;
         let genl = Genl::new(config.kernel, Upstream::Kernel);
@@ -257,16 +260,44 @@ fn report_to(klog: &Arc<Klog>, release: String) {
     });
 }
 
-/// The maker of real network devices. Without one the machine works all the same, and says what is missing.
-fn taps(side: &KernelSide, klog: &Klog) -> Option<Arc<dyn NetdevBackend>> {
-    match Taps::new(Arc::clone(side.wire())) {
-        Ok(taps) => Some(Arc::new(taps)),
-        Err(error) => {
-            eprintln!("userlink: {error}");
-            klog.warn(format_args!("{error}"));
-            None
+/// The maker of real network devices. Where it may make none the machine works all the same, and says once what is missing.
+struct Devices {
+    taps: Taps,
+    klog: Arc<Klog>,
+    said: Once,
+}
+
+impl Devices {
+    fn of(side: &KernelSide, klog: &Arc<Klog>) -> Option<Arc<dyn NetdevBackend>> {
+        match Taps::new(Arc::clone(side.wire())) {
+            Ok(taps) => Some(Arc::new(Self {
+                taps,
+                klog: Arc::clone(klog),
+                said: Once::new(),
+            })),
+            Err(error) => {
+                say_what_is_missing(&error, klog);
+                None
+            }
         }
     }
+}
+
+impl NetdevBackend for Devices {
+    fn create(&self, request: &NetdevRequest<'_>) -> Result<Box<dyn RealNetdev>, Errno> {
+        let made = self.taps.create(request);
+        if let Err(errno @ (Errno::PERM | Errno::ACCESS)) = made {
+            let error = sandbox::Error::NoTun(errno);
+            self.said
+                .call_once(|| say_what_is_missing(&error, &self.klog));
+        }
+        made
+    }
+}
+
+fn say_what_is_missing(error: &sandbox::Error, klog: &Klog) {
+    eprintln!("userlink: {error}");
+    klog.warn(format_args!("{error}"));
 }
 
 /// `userlink dmesg`, and `userlink dmesg --follow`.

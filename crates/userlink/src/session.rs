@@ -57,7 +57,9 @@ impl Session for ClientSession {
                     // Ours go first: the kernel's end with the message that ends the dump.
                     let request = &datagram[range];
                     let entries = self.genl().family_entries(&self.socket, request);
-                    let _ = self.client.send(&entries);
+                    if !entries.is_empty() {
+                        let _ = self.client.send(&entries);
+                    }
                     self.relay(request, sender);
                 }
             }

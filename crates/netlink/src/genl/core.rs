@@ -191,10 +191,14 @@ impl Genl {
     }
 
     /// The entries of the families here for a list of all families: one `CTRL_CMD_NEWFAMILY`
-    /// message each, as parts of the dump that `request` (a whole message) asked for.
+    /// message each, as parts of the dump that `request` (a whole message) asked for. None for a request that the real
+    /// kernel refuses: its error is the whole answer.
     pub fn family_entries(&self, socket: &Socket, request: &[u8]) -> Vec<u8> {
         let header = MessageHeader::parse(request).unwrap_or_default();
         let mut entries = Vec::new();
+        if !ctrl::lists_families(request) {
+            return entries;
+        }
         for family in self.families() {
             let header = GenlHeader {
                 family: GENL_ID_CTRL,

@@ -17,7 +17,8 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::KernelVersion;
 use crate::attrs::Attrs;
-use crate::error::{Error, Result};
+use crate::error::{Error, ExtAck, Result};
+use crate::message::{GENL_HDRLEN, NLMSG_HDRLEN};
 use crate::policy::{AttrPolicy, Policy, PolicyKind, Strictness};
 use crate::wire::{Attr, kind};
 use crate::writer::Writer;
@@ -128,6 +129,22 @@ static SPEC_OLD: FamilySpec = FamilySpec {
     ],
     ..SPEC
 };
+
+/// Whether a kernel accepts this dump request for the list of families, a whole message.
+pub(crate) fn lists_families(request: &[u8]) -> bool {
+    let headers = NLMSG_HDRLEN + GENL_HDRLEN;
+    let attrs = request.get(headers..).unwrap_or_default();
+    let mut table = Vec::new();
+    let ext_ack = &mut ExtAck::default();
+    let checked = FAMILY_POLICY.parse(
+        attrs,
+        headers as u32,
+        Strictness::Strict,
+        &mut table,
+        ext_ack,
+    );
+    request.len() >= headers && checked.is_ok()
+}
 
 /// The controller of a [`Genl`].
 pub(crate) struct Controller {

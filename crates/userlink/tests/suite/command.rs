@@ -269,9 +269,23 @@ fn refused_user_namespaces_are_one_sentence_with_the_remedy() {
     refused("userns", &["namespace"]);
 }
 
+/// Without network devices everything else works, and one line says what is missing.
 #[test]
 fn refused_tun_is_one_sentence_with_the_remedy() {
-    refused("tun", &["/dev/net/tun"]);
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let refuse = compiled("refuse");
+    let ran = machine
+        .outside(&format!("{refuse} tun userlink run devlink port show"))
+        .good();
+    assert!(ran.out.contains("flavour physical"), "{}", ran.tail());
+    let about: Vec<&str> = lines(&ran)
+        .into_iter()
+        .filter(|line| line.contains("/dev/net/tun"))
+        .collect();
+    assert_eq!(about.len(), 1, "{}", ran.tail());
+    assert!(about[0].contains("chmod"), "{}", ran.tail());
 }
 
 #[test]
