@@ -43,6 +43,11 @@ mod sync;
 pub mod thread;
 mod warn;
 
+#[cfg(feature = "lock_api")]
+pub mod lock_api;
+#[cfg(feature = "parking_lot")]
+pub mod parking_lot;
+
 pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use grade::{Grade, Instances};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};

@@ -1,0 +1,95 @@
+//! The validator's part of a raw lock.
+
+use std::mem;
+use std::panic::Location;
+use std::sync::OnceLock;
+
+use crate::class::{Class, Map, Wait};
+use crate::thread::{self, How, Mode, Request, ip};
+
+/// The class is either given or found out by who takes the lock first.
+#[derive(Debug)]
+pub(super) enum RawMap {
+    Given(Map),
+    First(OnceLock<Map>),
+}
+
+impl RawMap {
+    pub(super) const fn first() -> Self {
+        Self::First(OnceLock::new())
+    }
+
+    pub(super) const fn given(class: Class) -> Self {
+        Self::Given(Map::new(class, Wait::SLEEP))
+    }
+
+    /// The map, which nobody else needs: the lock was never taken, or is of a given class.
+    pub(super) fn known(&self) -> Option<&Map> {
+        match self {
+            Self::Given(map) => Some(map),
+            Self::First(map) => map.get(),
+        }
+    }
+
+    #[inline]
+    fn at(&self, site: &'static Location<'static>) -> &Map {
+        match self {
+            Self::Given(map) => map,
+            Self::First(map) => map.get_or_init(|| Map::new(Class::Site(site), Wait::SLEEP)),
+        }
+    }
+
+    /// Before the lock is waited for.
+    #[track_caller]
+    #[inline]
+    pub(super) fn wait(&self, mode: Mode) {
+        let site = Location::caller();
+        // Ended by `release`.
+        mem::forget(thread::acquire(self.at(site), mode, site, ip()));
+    }
+
+    /// Waits for the lock, but not for ever.
+    #[track_caller]
+    #[inline]
+    pub(super) fn wait_bounded(&self, mode: Mode, wait: impl FnOnce() -> bool) -> bool {
+        let site = Location::caller();
+        let request = Request {
+            how: How::Pseudo,
+            ..Request::wait(mode)
+        };
+        // Never an error: who does not wait for ever does not wait for itself for ever.
+        let release = thread::try_acquire(self.at(site), request, site, ip());
+        let taken = wait();
+        if taken {
+            mem::forget(release);
+        }
+        taken
+    }
+
+    /// Takes the lock if it is free.
+    #[track_caller]
+    #[inline]
+    pub(super) fn attempt(&self, mode: Mode, attempt: impl FnOnce() -> bool) -> bool {
+        let taken = attempt();
+        if taken {
+            self.acquired(mode);
+        }
+        taken
+    }
+
+    /// After the lock was taken without waiting.
+    #[track_caller]
+    #[inline]
+    pub(super) fn acquired(&self, mode: Mode) {
+        let site = Location::caller();
+        mem::forget(thread::acquired(self.at(site), mode, site, ip()));
+    }
+
+    /// Before the lock is given up.
+    #[inline]
+    pub(super) fn release(&self) {
+        if let Some(map) = self.known() {
+            thread::release(map);
+        }
+    }
+}
