@@ -26,6 +26,7 @@
 mod chain;
 mod check;
 mod class;
+mod fork;
 mod grade;
 mod graph;
 mod hash;

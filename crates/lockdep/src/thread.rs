@@ -17,6 +17,7 @@ use std::panic::Location;
 
 use crate::chain::{ChainKey, Word};
 use crate::class::Map;
+use crate::fork;
 use crate::met::Met;
 use crate::miss;
 use crate::sync::WouldDeadlock;
@@ -185,6 +186,7 @@ impl Thread {
                 key: ChainKey::EMPTY,
                 ..HeldLock::NONE
             });
+            fork::prepare();
             // Where thread-local values are being destroyed there is no looking at the end any more.
             let _ = EXIT.try_with(|_| ());
         }

@@ -11,7 +11,7 @@ pub(crate) mod text;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use graded::set_raise_handler;
 pub(crate) use graded::{Graded, raised};
@@ -371,10 +371,12 @@ static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
 /// Every report so far, oldest first.
 #[must_use]
 pub fn reports() -> Vec<Arc<Report>> {
-    REPORTS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    lock().clone()
+}
+
+/// The list of reports.
+pub(crate) fn lock() -> MutexGuard<'static, Vec<Arc<Report>>> {
+    REPORTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who is called, on the thread that caused it and before that thread waits, with every report from now on. The default
@@ -388,10 +390,7 @@ pub fn set_handler(handler: impl Fn(&Arc<Report>) + Send + Sync + 'static) {
 pub(crate) fn deliver(reports: Vec<Arc<Report>>) {
     for report in reports {
         report.delivered.store(true, Ordering::Relaxed);
-        REPORTS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(&report));
+        lock().push(Arc::clone(&report));
         task::outside_handler(|| {
             let handler = HANDLER
                 .read()
