@@ -172,14 +172,15 @@ impl Check<'_> {
 
     /// Goes back over the locks held and adds a dependency from each, until one that has dependencies of its own which say
     /// the rest (`kernel/locking/lockdep.c: check_prevs_add`). A try-lock has none. A recursive reader's say less: the path
-    /// through it is not a strong one for who follows it shared, so the walk goes on, where the kernel's stops.
+    /// through it is not a strong one for who follows it shared. And a dependency that closes a cycle says nothing more,
+    /// because no search follows it. In these two cases the walk goes on, where the kernel's stops.
     fn add_dependencies(&mut self) {
         let mut between: Vec<&'static LevelInfo> = Vec::new();
         let thread = self.thread;
         for prev in thread.held_here() {
             if prev.word.is_checked() && prev.word.class() != self.next.word.class() {
-                self.add_dependency(&prev, &between);
-                if !prev.word.is_try() && !prev.word.is_recursive_read() {
+                let followed = self.add_dependency(&prev, &between);
+                if followed && !prev.word.is_try() && !prev.word.is_recursive_read() {
                     break;
                 }
             }
@@ -191,8 +192,8 @@ impl Check<'_> {
         }
     }
 
-    /// `kernel/locking/lockdep.c: check_prev_add`.
-    fn add_dependency(&mut self, prev: &HeldLock, between: &[&'static LevelInfo]) {
+    /// `kernel/locking/lockdep.c: check_prev_add`. Says whether searches follow the dependency.
+    fn add_dependency(&mut self, prev: &HeldLock, between: &[&'static LevelInfo]) -> bool {
         let next = self.next;
         let (from, to) = (prev.word.class(), next.word.class());
         let lockers = Locker::of(prev.word, next.word);
@@ -200,7 +201,7 @@ impl Check<'_> {
         if let Some(edge) = self.graph.find_edge(from, to) {
             edge.descended &= descended;
             if edge.lockers.contains(lockers) {
-                return;
+                return !edge.reported;
             }
         }
         let reader = next.word.is_recursive_read();
@@ -215,9 +216,13 @@ impl Check<'_> {
             // A kind of locker that closes a cycle is not added to an edge that searches follow.
             Some(edge) if edge.reported || path.is_none() => {
                 edge.lockers = edge.lockers.with(lockers);
+                !edge.reported
             }
-            Some(_) => {}
-            None => self.add_edge(prev, lockers, path.is_some(), descended),
+            Some(_) => false,
+            None => {
+                self.add_edge(prev, lockers, path.is_some(), descended);
+                path.is_none()
+            }
         }
     }
 

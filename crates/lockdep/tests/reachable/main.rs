@@ -1,0 +1,157 @@
+//! Is what the validator says of a program true? Small random programs of locks are run, one thread after the other, so that
+//! nothing can deadlock. What is reported is compared with a search of all interleavings of the same program:
+//!
+//! * where a deadlock can be reached, there is a report, and for each circle of threads that can come about there is a report
+//!   about its locks, about some of them, or about them and what its threads take on the way;
+//! * where a report is graded *deadlock*, a deadlock can be reached. One thing is taken for granted: that somebody writes
+//!   where others read, for a lock that nobody ever writes needs no readers. Where nobody was seen to, one writer is added
+//!   to the program for each such lock of the report.
+//!
+//! `LOCKDEP_PROGRAMS=N` tries so many programs, `LOCKDEP_SEED=S` begins with that seed. A failure names the seed and shows
+//! the smallest program that still fails.
+
+#![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+mod explore;
+mod program;
+mod run;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use explore::{Circle, Explorer};
+use lockdep::{Grade, Mode};
+use program::{Kind, Op, Program};
+
+/// What became of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// Nothing can happen, and nothing was said.
+    Silent,
+    /// What can happen was reported.
+    Found,
+    /// Something was reported that cannot happen in this program; the worst grade that was given, if any.
+    Over(Option<Grade>),
+    /// A deadlock can be reached and there is no report.
+    Miss,
+    /// There are reports, but none about one of the circles.
+    MissedCircle,
+    /// Graded *deadlock*, and there is none.
+    Wrong,
+}
+
+impl Outcome {
+    const fn is_failure(self) -> bool {
+        matches!(self, Self::Miss | Self::MissedCircle | Self::Wrong)
+    }
+}
+
+/// Programs are numbered, and only one runs at a time: reports belong to the one that runs.
+static RUNS: Mutex<usize> = Mutex::new(0);
+
+fn run(program: &Program) -> (Vec<(Circle, Option<Grade>)>, Outcome) {
+    let reports = {
+        let mut runs = RUNS.lock().unwrap();
+        *runs += 1;
+        run::collect();
+        run::reports(program, *runs)
+    };
+    let reports: Vec<_> = reports
+        .iter()
+        .map(|report| (run::locks(report), report.grade()))
+        .collect();
+    let outcome = judge(program, &reports);
+    (reports, outcome)
+}
+
+fn judge(program: &Program, reports: &[(Circle, Option<Grade>)]) -> Outcome {
+    let circles = Explorer::new(program).deadlocks();
+    let told = |circle: &Circle| {
+        let same = |found: &Circle| found.is_subset(circle) || found.is_superset(circle);
+        reports.iter().any(|(found, _)| same(found))
+    };
+    let worst = reports.iter().filter_map(|&(_, grade)| grade).max();
+    match (circles.is_empty(), reports.is_empty()) {
+        (true, true) => Outcome::Silent,
+        (true, false) if worst == Some(Grade::Deadlock) && !with_writers(program, reports) => {
+            Outcome::Wrong
+        }
+        (true, false) => Outcome::Over(worst),
+        (false, true) => Outcome::Miss,
+        (false, false) if circles.iter().all(told) => Outcome::Found,
+        (false, false) => Outcome::MissedCircle,
+    }
+}
+
+/// Whether a deadlock can be reached when somebody writes what the reports graded *deadlock* are about.
+fn with_writers(program: &Program, reports: &[(Circle, Option<Grade>)]) -> bool {
+    let real = reports
+        .iter()
+        .filter(|(_, grade)| *grade == Some(Grade::Deadlock));
+    real.into_iter().all(|(circle, _)| {
+        let mut program = program.clone();
+        for &lock in circle {
+            let write = Op::Acquire {
+                id: 0,
+                lock,
+                mode: Mode::Write,
+                attempt: false,
+            };
+            if program.locks[lock] != Kind::Mutex {
+                program.threads.push(vec![write, Op::Release { id: 0 }]);
+            }
+        }
+        !Explorer::new(&program).deadlocks().is_empty()
+    })
+}
+
+/// The smallest program to be found that fails as this one does.
+fn minimise(mut program: Program, outcome: Outcome) -> Program {
+    while let Some(smaller) = program
+        .smaller()
+        .into_iter()
+        .find(|smaller| run(smaller).1 == outcome)
+    {
+        program = smaller;
+    }
+    program
+}
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+#[test]
+fn verdicts_are_those_of_a_search_of_all_interleavings() {
+    let first = from_environment("LOCKDEP_SEED", 1);
+    let count = from_environment("LOCKDEP_PROGRAMS", 1_500);
+    let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for seed in first..first + count {
+        let program = Program::random(seed);
+        let (_, outcome) = run(&program);
+        *outcomes.entry(outcome).or_default() += 1;
+        if outcome.is_failure() {
+            let program = minimise(program, outcome);
+            let (reports, _) = run(&program);
+            let circles = Explorer::new(&program).deadlocks();
+            panic!(
+                "{outcome:?}, seed {seed}, locks {:?}\n{program}deadlocks {circles:?}\nreports {reports:?}",
+                program.locks
+            );
+        }
+    }
+    println!("seeds {first} to {}: {outcomes:?}", first + count - 1);
+    if count >= 1_000 {
+        for seen in [Outcome::Silent, Outcome::Found, Outcome::Over(None)] {
+            assert!(outcomes[&seen] >= 10, "the programs are not very different");
+        }
+    }
+}
+
+/// A -> C and C -> A are a circle, so searches do not follow the second. B -> A must not be left to it.
+#[test]
+fn a_reported_dependency_hides_no_other_one() {
+    let threads = ["A C -C B -B -A", "B D C A -A -C -D -B"];
+    let (reports, outcome) = run(&Program::parse(&[Kind::Mutex; 4], &threads));
+    assert_eq!(outcome, Outcome::Found, "{reports:?}");
+}
