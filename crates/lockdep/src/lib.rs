@@ -34,12 +34,15 @@ mod merge;
 mod met;
 mod miss;
 pub mod order;
+mod policy;
+pub mod proc;
 pub mod raw;
 pub mod record;
 mod report;
 pub mod signal;
 mod spawn;
 mod stack;
+mod suppress;
 mod sync;
 pub mod thread;
 mod warn;
@@ -53,9 +56,12 @@ pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use grade::{Grade, Instances};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
 pub use merge::merge;
+pub use policy::{Policy, set_policy};
+pub use proc::{Stats, stats};
 pub use report::{
     Banner, Report, ReportKind, reports, set_handler, set_raise_handler, set_task_context,
 };
+pub use suppress::{BadSuppression, Suppressions, suppress, unused_suppressions};
 pub use sync::WouldDeadlock;
 pub use sync::barrier::Barrier;
 pub use sync::condvar::Condvar;

@@ -39,6 +39,11 @@ impl Depot {
         Self(HashMap::with_hasher(BuildMultiply::new()))
     }
 
+    /// How many stacks are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The stored stack that equals this one.
     pub(crate) fn keep(&mut self, stack: Stack) -> Stack {
         if let Some((kept, ())) = self.0.get_key_value(&stack) {

@@ -122,6 +122,16 @@ impl Graph {
         self.chains.get(&key)
     }
 
+    /// Every chain.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> {
+        self.chains.values()
+    }
+
+    /// Of how many chains it is still noted who makes them.
+    pub(crate) fn learning_count(&self) -> usize {
+        self.learners.len()
+    }
+
     /// How many chains are known.
     pub(crate) fn chain_count(&self) -> usize {
         self.chains.len()

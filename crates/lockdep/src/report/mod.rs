@@ -21,7 +21,9 @@ pub use text::Banner;
 
 use crate::class::Wait;
 use crate::graph::{Context, Edge, Graph};
+use crate::policy;
 use crate::stack::Stack;
+use crate::suppress::{self, Step};
 use crate::thread::{HeldLock, Thread};
 
 /// What a report is about.
@@ -162,6 +164,8 @@ pub(crate) struct LockText {
 pub(crate) struct Link {
     pub(crate) class: ClassText,
     stack: Option<Stack>,
+    /// The line that took it, of a dependency that was known before.
+    site: Option<&'static Location<'static>>,
 }
 
 /// One class of a path, with the contexts in which it was used and the stack that took it under the one before.
@@ -228,6 +232,7 @@ impl Link {
         Self {
             class: ClassText::of(graph, lock.word.class()),
             stack: Some(stack.clone()),
+            site: None,
         }
     }
 
@@ -236,6 +241,7 @@ impl Link {
         Self {
             class: ClassText::of(graph, edge.to),
             stack: edge.taken.stack.clone(),
+            site: edge.taken.site,
         }
     }
 }
@@ -286,6 +292,27 @@ impl Report {
             Body::StillHeld => self.held.iter().map(|lock| &*lock.class.name).collect(),
             Body::Warn { .. } | Body::Limit { .. } => Vec::new(),
         }
+    }
+
+    /// The dependencies of a cycle, for who looks for one of them.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let Body::Circular {
+            trying,
+            holding,
+            links,
+        } = &self.body
+        else {
+            return Vec::new();
+        };
+        let before = std::iter::once(&holding.class).chain(links.iter().map(|link| &link.class));
+        let sites = std::iter::once(trying.site).chain(links.iter().skip(1).map(|link| link.site));
+        let steps = before.zip(links).zip(sites);
+        steps
+            .map(|((before, link), site)| {
+                let site = site.map(|site| format!("{}:{}", site.file(), site.line()));
+                (before.name.clone(), link.class.name.clone(), site)
+            })
+            .collect()
     }
 
     /// The line that caused it, `file:line`, where it is known.
@@ -380,7 +407,7 @@ pub(crate) fn lock() -> MutexGuard<'static, Vec<Arc<Report>>> {
 }
 
 /// Who is called, on the thread that caused it and before that thread waits, with every report from now on. The default
-/// prints the report on standard error. The handler may take locks; a report that it causes itself is kept
+/// prints the report on standard error, with its grade ([`Policy::Print`](crate::Policy)). The handler may take locks; a report that it causes itself is kept
 /// ([`reports`]) but not handed to it.
 pub fn set_handler(handler: impl Fn(&Arc<Report>) + Send + Sync + 'static) {
     *HANDLER.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(handler));
@@ -389,6 +416,9 @@ pub fn set_handler(handler: impl Fn(&Arc<Report>) + Send + Sync + 'static) {
 /// Keeps the reports and hands them out. Not under the graph lock.
 pub(crate) fn deliver(reports: Vec<Arc<Report>>) {
     for report in reports {
+        if suppress::accepts(&report) {
+            continue;
+        }
         report.delivered.store(true, Ordering::Relaxed);
         lock().push(Arc::clone(&report));
         task::outside_handler(|| {
@@ -398,7 +428,7 @@ pub(crate) fn deliver(reports: Vec<Arc<Report>>) {
                 .clone();
             match handler {
                 Some(handler) => handler(&report),
-                None => eprintln!("{}", report.kernel_text(&Banner::default())),
+                None => policy::print(&report),
             }
         });
     }

@@ -1,0 +1,166 @@
+//! What the kernel shows in `/proc/lockdep`, `/proc/lockdep_chains` and `/proc/lockdep_stats`, in its layout, so that what reads
+//! those reads these (`kernel/locking/lockdep_proc.c`). In the place of a key's address stands the number of the class.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use crate::chain::{self, ChainKey, Word};
+use crate::graph::{self, Graph};
+use crate::{reports, thread};
+
+/// How much has been learnt, and how much there is room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Classes, subclasses counted.
+    pub classes: usize,
+    /// Dependencies.
+    pub dependencies: usize,
+    /// Dependencies and all that follow from them.
+    pub all_dependencies: usize,
+    /// Chains of locks that were found in order.
+    pub chains: usize,
+    /// So many chains fit; further ones are validated each time.
+    pub max_chains: usize,
+    /// Chains of which it is still noted who makes them.
+    pub learning_chains: usize,
+    /// Distinct stacks that are kept.
+    pub stacks: usize,
+    /// Acquisitions that are kept to grade cycles by.
+    pub witnesses: usize,
+    /// So many locks of one thread are followed.
+    pub max_depth: usize,
+    /// Reports so far.
+    pub reports: usize,
+}
+
+/// How much has been learnt so far.
+#[must_use]
+pub fn stats() -> Stats {
+    let reports = reports().len();
+    thread::quietly(|| {
+        let graph = graph::lock();
+        let classes = || graph.classes().map(|(id, _)| id);
+        Stats {
+            classes: classes().count(),
+            dependencies: graph.edges().count(),
+            all_dependencies: classes().map(|id| reach(&graph, id, true)).sum(),
+            chains: graph.chain_count(),
+            max_chains: chain::CAPACITY,
+            learning_chains: graph.learning_count(),
+            stacks: graph.stacks.count(),
+            witnesses: graph.edges().map(|edge| edge.witnesses.len()).sum(),
+            max_depth: thread::DEPTH,
+            reports,
+        }
+    })
+}
+
+/// How many classes can be reached from one, without itself.
+fn reach(graph: &Graph, id: u32, forwards: bool) -> usize {
+    let mut seen = HashSet::from([id]);
+    let mut open = vec![id];
+    while let Some(id) = open.pop() {
+        let Some(class) = graph.class(id) else {
+            continue;
+        };
+        let edges = if forwards {
+            &class.after
+        } else {
+            &class.before
+        };
+        for &edge in edges {
+            let edge = graph.edge(edge);
+            let next = if forwards { edge.to } else { edge.from };
+            if seen.insert(next) {
+                open.push(next);
+            }
+        }
+    }
+    seen.len() - 1
+}
+
+/// As `/proc/lockdep`: each class with how many follow and precede it, and what was taken directly under it.
+#[must_use]
+pub fn lockdep() -> String {
+    thread::quietly(|| {
+        let graph = graph::lock();
+        let mut text = String::from("all lock classes:\n");
+        for (id, class) in graph.classes() {
+            // The kernel counts the class itself. Writing to a string cannot fail, here and below.
+            let _ = writeln!(
+                text,
+                "{id:016x} FD: {:5} BD: {:5} {}: {}",
+                reach(&graph, id, true) + 1,
+                reach(&graph, id, false) + 1,
+                class.usage.characters().iter().collect::<String>(),
+                class.display_name()
+            );
+            for &edge in &class.after {
+                let to = graph.edge(edge).to;
+                let name = graph
+                    .class(to)
+                    .map_or_else(String::new, |class| class.display_name());
+                let _ = writeln!(text, " -> [{to:016x}] {name}");
+            }
+            text.push('\n');
+        }
+        text
+    })
+}
+
+/// As `/proc/lockdep_chains`: each chain of locks that was found in order.
+#[must_use]
+pub fn lockdep_chains() -> String {
+    thread::quietly(|| {
+        let graph = graph::lock();
+        let mut text = String::from("all lock chains:\n");
+        for chain in graph.chains() {
+            let mut words = vec![chain.word];
+            let mut parent = chain.parent;
+            while parent != ChainKey::EMPTY {
+                let Some(chain) = graph.chain(parent) else {
+                    break;
+                };
+                words.push(chain.word);
+                parent = chain.parent;
+            }
+            let context = if chain.word.has(Word::IN_HANDLER) {
+                "hardirq"
+            } else {
+                "0"
+            };
+            let _ = writeln!(text, "irq_context: {context}");
+            for word in words.into_iter().rev() {
+                let id = word.class();
+                if let Some(class) = graph.class(id) {
+                    let _ = writeln!(text, "[{id:016x}] {}", class.display_name());
+                }
+            }
+            text.push('\n');
+        }
+        text
+    })
+}
+
+/// As `/proc/lockdep_stats`, with those of its lines that mean something here.
+#[must_use]
+pub fn lockdep_stats() -> String {
+    let stats = stats();
+    let mut text = String::new();
+    let mut line = |name: &str, value: usize, max: Option<usize>| {
+        let max = max.map_or_else(String::new, |max| format!(" [max: {max}]"));
+        let _ = writeln!(text, " {:<31}{value:11}{max}", format!("{name}:"));
+    };
+    line("lock-classes", stats.classes, None);
+    line("direct dependencies", stats.dependencies, None);
+    line("all direct dependencies", stats.all_dependencies, None);
+    line("dependency chains", stats.chains, Some(stats.max_chains));
+    line("learning chains", stats.learning_chains, None);
+    line("number of stack traces", stats.stacks, None);
+    line("witnesses", stats.witnesses, None);
+    line("max locking depth", stats.max_depth, None);
+    line("reports", stats.reports, None);
+    line("debug_locks", 1, None);
+    text
+}
