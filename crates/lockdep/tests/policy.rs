@@ -100,7 +100,7 @@ fn reports_go_where_they_should() {
         .unwrap();
     let (first, rest) = class.split_once('\n').unwrap();
     assert!(
-        first.contains(" FD:     2 BD:     2 ++++: collect a"),
+        first.contains(" FD:     2 BD:     2 +.+.: collect a"),
         "{first}"
     );
     assert!(
@@ -119,7 +119,7 @@ fn reports_go_where_they_should() {
     );
     let stats = lockdep::stats();
     assert!(
-        stats.classes >= 14 && stats.dependencies >= 14 && stats.chains > stats.dependencies,
+        stats.classes >= 12 && stats.dependencies >= 12 && stats.chains > stats.dependencies,
         "{stats:?}"
     );
     assert!(
