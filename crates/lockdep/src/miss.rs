@@ -11,7 +11,7 @@ use crate::chain::{self, ChainKey, Known, Word};
 use crate::check::Check;
 use crate::class::Map;
 use crate::graph::{self, Context, Graph, Interrupt};
-use crate::report::{self, Report};
+use crate::report::{self, Body, Report};
 use crate::stack::Stack;
 use crate::sync::WouldDeadlock;
 use crate::thread::{DEPTH, HeldLock, How, Request, Thread};
@@ -207,13 +207,24 @@ impl Attempt<'_> {
         };
         let Check { stack, .. } = check;
         let (parent, word) = (thread.key(), next.word);
-        graph.add_chain(graph::Chain {
+        let room = graph.add_chain(graph::Chain {
             parent,
             word,
             site,
-            stack,
+            stack: stack.clone(),
             known,
         });
+        if !room && graph.reported.insert("limit: MAX_LOCKDEP_CHAINS".into()) {
+            let (what, limit) = ("MAX_LOCKDEP_CHAINS", chain::CAPACITY);
+            let body = Body::Limit { what, limit };
+            reports.push(report::new(
+                graph,
+                thread,
+                format!("limit: {what}"),
+                body,
+                stack,
+            ));
+        }
         *raised = graph.learn(thread, &next);
         thread.met.insert(note(&next, known));
         Ok(next)

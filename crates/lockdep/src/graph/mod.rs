@@ -104,17 +104,21 @@ pub(crate) fn unregister(base: u32) {
 }
 
 impl Graph {
-    /// Remembers that a chain is in order.
-    pub(crate) fn add_chain(&mut self, chain: Chain) {
+    /// Remembers that a chain is in order; says whether there was room for it.
+    pub(crate) fn add_chain(&mut self, chain: Chain) -> bool {
         let key = chain.parent.extend(chain.word);
         let known = chain.known;
         if self.chains.len() >= chain::CAPACITY {
             self.sweep_chains();
         }
-        if self.chains.len() < chain::CAPACITY && self.chains.insert(key, chain).is_none() {
+        if self.chains.len() >= chain::CAPACITY {
+            return false;
+        }
+        if self.chains.insert(key, chain).is_none() {
             self.learners.insert(key, observe::Learner::default());
             chain::insert(key, known, true);
         }
+        true
     }
 
     /// The chain of this key.
@@ -139,9 +143,12 @@ impl Graph {
 
     /// Forgets the chains of classes that have ended. They can match no more, they only take room.
     fn sweep_chains(&mut self) {
-        if std::mem::take(&mut self.ended) == 0 {
+        /// A sweep looks at every chain; it must be worth that.
+        const WORTH: usize = 64;
+        if self.ended < WORTH {
             return;
         }
+        self.ended = 0;
         let mut alive: Table<ChainKey, bool> = Table::default();
         let keys: Vec<ChainKey> = self.chains.keys().copied().collect();
         for key in keys {
