@@ -51,6 +51,10 @@ mod warn;
 pub mod lock_api;
 #[cfg(feature = "parking_lot")]
 pub mod parking_lot;
+#[cfg(feature = "tokio")]
+pub mod task;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use grade::{Grade, Instances};

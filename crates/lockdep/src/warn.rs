@@ -64,6 +64,21 @@ pub(crate) fn still_held(thread: &Thread) {
     });
 }
 
+/// A task lets go of its thread and holds locks for which threads sleep, above the first ones.
+#[cfg(feature = "tokio")]
+#[cold]
+pub(crate) fn held_across_await(thread: &Thread, above: usize) {
+    report(thread, |graph| {
+        let own = thread.held().skip(above);
+        let names: Vec<String> = own
+            .filter(|lock| !lock.word.has(crate::chain::Word::TASK))
+            .map(|lock| report::plain_name(graph, lock.word.class()))
+            .collect();
+        let signature = format!("held across .await: {}", names.join(", "));
+        (signature, Body::StillHeld)
+    });
+}
+
 /// A lock is taken under a lock that should serialise all who take several of its class, but that lock is not held.
 #[cold]
 pub(crate) fn nest_not_taken(thread: &Thread, map: &Map, nest: &Map) {
