@@ -269,6 +269,11 @@ fn refused_user_namespaces_are_one_sentence_with_the_remedy() {
     refused("userns", &["namespace"]);
 }
 
+#[test]
+fn refused_mounts_are_one_sentence_with_the_remedy() {
+    refused("mount", &["namespace"]);
+}
+
 /// Without network devices everything else works, and one line says what is missing.
 #[test]
 fn refused_tun_is_one_sentence_with_the_remedy() {
