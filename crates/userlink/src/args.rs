@@ -20,6 +20,9 @@ pub(crate) enum Verb {
     Run(Run),
     /// Print the kernel-style log of the machine this shell runs on.
     Dmesg(Dmesg),
+    /// Look at the lock graphs of other programs.
+    #[command(subcommand)]
+    Lockdep(Lockdep),
 }
 
 /// Run COMMAND, and all that it starts, on a machine that has devlink.
@@ -71,6 +74,48 @@ pub(crate) struct Dmesg {
     /// Wait for new lines
     #[arg(short = 'w', long)]
     pub(crate) follow: bool,
+}
+
+/// What to do with lock graphs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lockdep {
+    /// Find inversions of which each half was seen in another run, process or test
+    Merge(Merge),
+}
+
+/// Find inversions of which each half was seen in another run, process or test.
+///
+/// A program that uses lockdep writes its graph at exit when LOCKDEP_GRAPH names a folder. Prints what is wrong, the worst
+/// first. The exit status is 1 when there is a cycle, 2 when a file cannot be read.
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// Graph files, or folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The least grade that counts: ordered, single-thread, gated or deadlock
+    #[arg(long, value_name = "GRADE", default_value = "ordered", value_parser = ["ordered", "single-thread", "gated", "deadlock"])]
+    pub(crate) from: String,
+
+    /// Leave out what the list in FILE accepts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) suppress: Option<PathBuf>,
+
+    /// Also write JSON; `-` is standard output, here and below, and takes the place of the text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Also write SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
+
+    /// Also write Graphviz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dot: Option<PathBuf>,
+
+    /// Also write a page that shows it all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// See [`Run::driver_locking`].

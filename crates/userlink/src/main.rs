@@ -5,6 +5,7 @@
 mod args;
 mod devices;
 mod dmesg;
+mod lockdep_cmd;
 mod machine;
 mod run;
 mod session;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Dmesg(args) => dmesg::dmesg(&args),
+        Verb::Lockdep(args) => lockdep_cmd::lockdep(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("userlink: {error}");

@@ -127,6 +127,7 @@ impl Graph {
 
     fn register(&mut self, name: &str, map: &Map) -> u32 {
         if self.classes.is_empty() {
+            crate::record::exit::arm();
             // Id 0 means "not known yet".
             self.classes.resize_with(SUBCLASSES as usize, || None);
         }

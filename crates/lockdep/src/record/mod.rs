@@ -5,6 +5,7 @@
 //! process can read ([`Record::to_file`]). Records of several runs become one with [`merge`](crate::merge()).
 
 mod dot;
+pub(crate) mod exit;
 mod file;
 mod html;
 mod json;
@@ -13,6 +14,7 @@ mod sarif;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+pub use exit::write_graph;
 pub use file::FileError;
 
 use crate::grade::{Grade, Instances, Taken, Witness};

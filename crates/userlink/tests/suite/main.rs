@@ -8,6 +8,7 @@ mod command;
 mod hostile;
 mod identity;
 mod leaks;
+mod lockdep;
 mod machine;
 mod monitor;
 mod order;
