@@ -85,7 +85,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn merge(args: &Merge, record: &Record) -> Result<ExitCode, Error> {
-    let outputs: [(&Option<PathBuf>, fn(&Record) -> String); 4] = [
+    let outputs: [(_, fn(&Record) -> String); 4] = [
         (&args.json, Record::to_json),
         (&args.sarif, Record::to_sarif),
         (&args.dot, Record::to_dot),
@@ -100,7 +100,7 @@ fn merge(args: &Merge, record: &Record) -> Result<ExitCode, Error> {
                 print(&output(record))?;
             }
             Some(path) => {
-                fs::write(path, output(record)).with_context(|| path.display().to_string())?
+                fs::write(path, output(record)).with_context(|| path.display().to_string())?;
             }
             None => {}
         }
