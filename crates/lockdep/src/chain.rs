@@ -36,6 +36,7 @@ impl Word {
     /// The signal handler is a thread of its own.
     pub(crate) const THREADED: u64 = 1 << 30;
     /// Held by an asynchronous task, which may keep it while it waits.
+    #[cfg(feature = "tokio")]
     pub(crate) const TASK: u64 = 1 << 31;
     /// Where the rank begins that orders locks of one class: 20 bits, 0 for none.
     pub(crate) const RANK_SHIFT: u32 = 8;

@@ -145,6 +145,9 @@ impl From<&DynamicClass> for Class {
     }
 }
 
+#[cfg(feature = "off")]
+pub use crate::off::Map;
+
 /// How whoever has to wait for a lock waits, in the kernel's numbers (`include/linux/lockdep_types.h:
 /// enum lockdep_wait_type`). Under a lock, only locks may be taken whose way of waiting is not
 /// greater than the lock's own.
@@ -182,14 +185,16 @@ impl Wait {
 
 /// The validator's part of a lock: which class it is of. The kernel's `struct lockdep_map`.
 #[doc(hidden)]
+#[cfg(not(feature = "off"))]
 pub struct Map {
     /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
     word: AtomicU64,
-    pub(crate) wait: Wait,
-    pub(crate) class: Class,
-    pub(crate) level: Option<&'static LevelInfo>,
+    wait: Wait,
+    class: Class,
+    level: Option<&'static LevelInfo>,
 }
 
+#[cfg(not(feature = "off"))]
 impl Map {
     pub(crate) const fn new(class: Class, wait: Wait) -> Self {
         Self::with_word(class, wait, 0, None)
@@ -232,6 +237,23 @@ impl Map {
         }
     }
 
+    /// As [`new`](Map::new), where the class may have to be dropped.
+    pub(crate) fn of(class: Class, wait: Wait) -> Self {
+        Self::new(class, wait)
+    }
+
+    pub(crate) fn class(&self) -> &Class {
+        &self.class
+    }
+
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    pub(crate) fn level(&self) -> Option<&'static LevelInfo> {
+        self.level
+    }
+
     /// What every acquisition of this lock has in common. The class in it is 0 if it is not known yet.
     #[inline(always)]
     pub(crate) fn word(&self) -> u64 {
@@ -266,6 +288,7 @@ impl Map {
     }
 }
 
+#[cfg(not(feature = "off"))]
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
@@ -274,6 +297,7 @@ impl fmt::Debug for Map {
     }
 }
 
+#[cfg(not(feature = "off"))]
 impl Drop for Map {
     fn drop(&mut self) {
         thread::freed(self);

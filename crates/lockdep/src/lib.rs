@@ -22,6 +22,26 @@
 //! ```
 //!
 //! For locks whose order is known beforehand, [`order`] makes the wrong one a compile error.
+//!
+//! # Features
+//! None is on by default.
+//! * `lock_api`: `lockdep::lock_api`, the validator around any raw lock of the crate `lock_api`.
+//! * `parking_lot`: `lockdep::parking_lot`, its locks by type aliases.
+//! * `tokio`: `lockdep::tokio`, its `Mutex`, `RwLock` and `Semaphore`, and `lockdep::task`, for what tasks hold.
+//! * `off`: the validator is gone. Every lock and every guard has the size of the plain one, to lock is to lock the plain
+//!   one, and nothing is reported. The interface stays.
+
+#![cfg_attr(
+    feature = "off",
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_pub,
+        clippy::drop_non_drop,
+        clippy::forget_non_drop,
+        reason = "nothing is checked"
+    )
+)]
 
 mod chain;
 mod check;
@@ -46,6 +66,9 @@ mod suppress;
 mod sync;
 pub mod thread;
 mod warn;
+
+#[cfg(feature = "off")]
+mod off;
 
 #[cfg(feature = "lock_api")]
 pub mod lock_api;

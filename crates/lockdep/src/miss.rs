@@ -28,7 +28,7 @@ pub(crate) fn acquire_or_panic(
     ip: usize,
 ) {
     if let Err(error) = acquire(thread, map, request, site, ip) {
-        panic!("{error} ({:?}, {site})", map.class);
+        panic!("{error} ({:?}, {site})", map.class());
     }
 }
 

@@ -10,14 +10,16 @@
 //! holds such a lock must not wait for the lock of a task ([`Wait::TASK`](crate::Wait::TASK)).
 
 use std::cell::Cell;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::{fmt, mem};
 
 use crate::chain::Word;
 use crate::class::Map;
-use crate::thread::{self, HeldLock, How, Mode, Request, ip};
+#[cfg(not(feature = "off"))]
+use crate::thread::How;
+use crate::thread::{self, HeldLock, Mode, Request, ip};
 use crate::warn;
 
 /// What others do to a task's locks.
@@ -166,8 +168,10 @@ impl Owner {
 /// A task's hold on a lock for which tasks wait. It may be dropped on any thread, in any task.
 #[derive(Debug)]
 pub(crate) struct Hold {
+    #[cfg(not(feature = "off"))]
     address: usize,
     /// Nothing if no task that the validator knows took the lock: then it is not followed.
+    #[cfg(not(feature = "off"))]
     owner: Option<Arc<Owner>>,
 }
 
@@ -179,6 +183,13 @@ pub(crate) fn wait(map: &Map, mode: Mode, site: &'static std::panic::Location<'s
 }
 
 /// After a lock was taken.
+#[cfg(feature = "off")]
+pub(crate) fn hold(_: &Map, _: Mode, _: &'static std::panic::Location<'static>) -> Hold {
+    Hold {}
+}
+
+/// After a lock was taken.
+#[cfg(not(feature = "off"))]
 #[inline]
 pub(crate) fn hold(map: &Map, mode: Mode, site: &'static std::panic::Location<'static>) -> Hold {
     let owner = current();
@@ -189,7 +200,7 @@ pub(crate) fn hold(map: &Map, mode: Mode, site: &'static std::panic::Location<'s
             how: How::Try,
         };
         // Ended by the drop of the hold.
-        mem::forget(thread::try_acquire(map, request, site, ip()));
+        std::mem::forget(thread::try_acquire(map, request, site, ip()));
     }
     Hold {
         address: map.address(),
@@ -197,6 +208,7 @@ pub(crate) fn hold(map: &Map, mode: Mode, site: &'static std::panic::Location<'s
     }
 }
 
+#[cfg(not(feature = "off"))]
 impl Drop for Hold {
     fn drop(&mut self) {
         let Some(owner) = &self.owner else {

@@ -298,7 +298,7 @@ pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> R {
 /// lock without anything being looked up when the lock is taken.
 #[inline(always)]
 pub(crate) fn ip() -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "off")))]
     {
         let ip: usize;
         // SAFETY: reads the instruction pointer; touches neither memory, stack nor flags.
@@ -307,7 +307,7 @@ pub(crate) fn ip() -> usize {
         };
         ip
     }
-    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    #[cfg(all(target_arch = "aarch64", not(miri), not(feature = "off")))]
     {
         let ip: usize;
         // SAFETY: reads the instruction pointer; touches neither memory, stack nor flags.
@@ -316,24 +316,45 @@ pub(crate) fn ip() -> usize {
         };
         ip
     }
-    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    #[cfg(any(
+        miri,
+        feature = "off",
+        not(any(target_arch = "x86_64", target_arch = "aarch64"))
+    ))]
     0
 }
 
 /// Ends the acquisition when dropped.
 #[derive(Debug)]
 pub(crate) struct Release<'a> {
+    #[cfg(not(feature = "off"))]
     map: &'a Map,
+    #[cfg(feature = "off")]
+    map: std::marker::PhantomData<&'a Map>,
 }
 
 impl<'a> Release<'a> {
+    #[inline(always)]
+    fn of(#[cfg_attr(feature = "off", expect(unused))] map: &'a Map) -> Self {
+        Self {
+            #[cfg(not(feature = "off"))]
+            map,
+            #[cfg(feature = "off")]
+            map: std::marker::PhantomData,
+        }
+    }
+
     /// Ends the acquisition now and says of which lock.
     #[inline(always)]
     pub(crate) fn end(self) -> &'a Map {
-        self.map
+        #[cfg(not(feature = "off"))]
+        return self.map;
+        #[cfg(feature = "off")]
+        &Map
     }
 }
 
+#[cfg(not(feature = "off"))]
 impl Drop for Release<'_> {
     #[inline(always)]
     fn drop(&mut self) {
@@ -368,12 +389,15 @@ fn release_slow(thread: &Thread, map: &Map) {
 /// Ends an acquisition for which there is no [`Release`].
 #[inline]
 pub(crate) fn release(map: &Map) {
-    drop(Release { map });
+    drop(Release::of(map));
 }
 
 /// Pushes the lock if the chain that it makes is known to be in order.
 #[inline(always)]
 fn push_known(thread: &Thread, map: &Map, request: Request, ip: usize) -> bool {
+    if cfg!(feature = "off") {
+        return true;
+    }
     let depth = thread.depth.get();
     let word = request.word(thread, map);
     if depth < DEPTH {
@@ -408,7 +432,7 @@ pub(crate) fn acquire<'a>(
             miss::acquire_or_panic(thread, map, Request::wait(mode), site, ip);
         }
     });
-    Release { map }
+    Release::of(map)
 }
 
 /// Before a lock is waited for, when the caller can do without it; and every acquisition that is out of the ordinary.
@@ -425,7 +449,7 @@ pub(crate) fn try_acquire<'a>(
         }
         miss::acquire(thread, map, request, site, ip)
     })?;
-    Ok(Release { map })
+    Ok(Release::of(map))
 }
 
 /// Around what is no lock.
@@ -472,5 +496,5 @@ fn acquire_unfailing<'a>(
             let _ = miss::acquire(thread, map, request, site, ip);
         }
     });
-    Release { map }
+    Release::of(map)
 }

@@ -80,7 +80,7 @@ impl Graph {
     /// The id of the lock's class; a new class on first use (`kernel/locking/lockdep.c: register_lock_class`).
     pub(crate) fn resolve(&mut self, map: &Map) -> u32 {
         let checked = map.is_checked();
-        match &map.class {
+        match map.class() {
             Class::Key(key) => match key.cached_id().load(Relaxed) {
                 0 => {
                     let id = self.register(key.name(), map);
@@ -144,8 +144,8 @@ impl Graph {
             name: name.into(),
             version,
             subclass: 0,
-            wait: map.wait,
-            level: map.level,
+            wait: map.wait(),
+            level: map.level(),
             checked: map.is_checked(),
             usage: Usage::default(),
             after: Vec::new(),

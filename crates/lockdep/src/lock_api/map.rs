@@ -1,19 +1,25 @@
 //! The validator's part of a raw lock.
 
-use std::mem;
-use std::panic::Location;
-use std::sync::OnceLock;
+#[cfg(not(feature = "off"))]
+use std::{mem, panic::Location, sync::OnceLock};
 
+#[cfg(not(feature = "off"))]
 use crate::class::{Class, Map, Wait};
+#[cfg(not(feature = "off"))]
 use crate::thread::{self, How, Mode, Request, ip};
 
+#[cfg(feature = "off")]
+pub(super) use off::RawMap;
+
 /// The class is either given or found out by who takes the lock first.
+#[cfg(not(feature = "off"))]
 #[derive(Debug)]
 pub(super) enum RawMap {
     Given(Map),
     First(OnceLock<Map>),
 }
 
+#[cfg(not(feature = "off"))]
 impl RawMap {
     pub(super) const fn first() -> Self {
         Self::First(OnceLock::new())
@@ -91,5 +97,44 @@ impl RawMap {
         if let Some(map) = self.known() {
             thread::release(map);
         }
+    }
+}
+
+/// Nothing.
+#[cfg(feature = "off")]
+mod off {
+    use crate::class::Class;
+    use crate::thread::Mode;
+
+    #[derive(Debug)]
+    pub(in crate::lock_api) struct RawMap;
+
+    impl RawMap {
+        pub(in crate::lock_api) const fn first() -> Self {
+            Self
+        }
+
+        pub(in crate::lock_api) const fn given(class: Class) -> Self {
+            std::mem::forget(class);
+            Self
+        }
+
+        pub(in crate::lock_api) fn wait(&self, _: Mode) {}
+
+        pub(in crate::lock_api) fn wait_bounded(
+            &self,
+            _: Mode,
+            wait: impl FnOnce() -> bool,
+        ) -> bool {
+            wait()
+        }
+
+        pub(in crate::lock_api) fn attempt(&self, _: Mode, attempt: impl FnOnce() -> bool) -> bool {
+            attempt()
+        }
+
+        pub(in crate::lock_api) fn acquired(&self, _: Mode) {}
+
+        pub(in crate::lock_api) fn release(&self) {}
     }
 }

@@ -50,7 +50,7 @@ impl LockMap {
     #[must_use]
     pub fn with_class(class: impl Into<Class>) -> Self {
         Self {
-            map: Map::new(class.into(), Wait::NONE),
+            map: Map::of(class.into(), Wait::NONE),
         }
     }
 

@@ -49,7 +49,7 @@ impl<T> Mutex<T> {
     /// A mutex of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
     #[must_use]
     pub fn with_class(class: impl Into<Class>, value: T) -> Self {
-        Self::from_map(Map::new(class.into(), Wait::SLEEP), value)
+        Self::from_map(Map::of(class.into(), Wait::SLEEP), value)
     }
 
     /// A mutex that is listed among the locks held but whose order is never checked

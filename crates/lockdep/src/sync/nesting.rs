@@ -137,7 +137,7 @@ const fn subclass(mode: Mode, subclass: u8) -> Request {
 fn acquire(map: &Map, request: Request) -> Release<'_> {
     match thread::try_acquire(map, request, Location::caller(), ip()) {
         Ok(release) => release,
-        Err(error) => panic!("{error} ({:?}, {})", map.class, Location::caller()),
+        Err(error) => panic!("{error} ({:?}, {})", map.class(), Location::caller()),
     }
 }
 

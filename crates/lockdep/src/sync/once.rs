@@ -113,7 +113,7 @@ impl<T> OnceLock<T> {
     /// An empty cell of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
     #[must_use]
     pub fn with_class(class: impl Into<Class>) -> Self {
-        Self::from_map(Map::new(class.into(), Wait::SLEEP))
+        Self::from_map(Map::of(class.into(), Wait::SLEEP))
     }
 
     const fn from_map(map: Map) -> Self {

@@ -57,7 +57,7 @@ impl<T> RwLock<T> {
     /// A lock of a given class: `&'static ClassKey`, [`DynamicClass`](crate::DynamicClass) or [`Class`].
     #[must_use]
     pub fn with_class(class: impl Into<Class>, value: T) -> Self {
-        Self::from_map(Map::new(class.into(), Wait::SLEEP), value)
+        Self::from_map(Map::of(class.into(), Wait::SLEEP), value)
     }
 
     /// A lock that is listed among the locks held but whose order is never checked

@@ -47,7 +47,7 @@ impl<T> Mutex<T> {
     #[must_use]
     pub fn with_class(class: impl Into<Class>, value: T) -> Self {
         Self {
-            map: Map::new(class.into(), Wait::TASK),
+            map: Map::of(class.into(), Wait::TASK),
             inner: tokio::sync::Mutex::const_new(value),
         }
     }

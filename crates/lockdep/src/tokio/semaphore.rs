@@ -48,7 +48,7 @@ impl Semaphore {
     #[must_use]
     pub fn with_class(class: impl Into<Class>, permits: usize) -> Self {
         Self {
-            map: Map::new(class.into(), Wait::TASK),
+            map: Map::of(class.into(), Wait::TASK),
             inner: tokio::sync::Semaphore::const_new(permits),
         }
     }
