@@ -26,22 +26,32 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The graph files of the demo's tests.
+/// The graph files of the demo's tests. They are built beside this program, out of a copy, with the versions of its own
+/// dependencies: nothing is fetched, and nothing is written into the source tree.
 fn demo(graphs: &Path) -> Vec<PathBuf> {
-    let manifest =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/lockdep-merge/Cargo.toml");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lockdep-merge");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (source, copy) = (
+        root.join("demo/lockdep-merge"),
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("lockdep-merge"),
+    );
+    for folder in ["src", "tests"] {
+        fs::create_dir_all(copy.join(folder)).expect("the target directory can be written");
+    }
+    for file in ["src/lib.rs", "tests/selling.rs", "tests/auditing.rs"] {
+        fs::copy(source.join(file), copy.join(file)).expect("the demo is there");
+    }
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).expect("the workspace has one");
+    let manifest = fs::read_to_string(source.join("Cargo.toml")).expect("the demo is there");
+    let crates = root
+        .join("crates")
+        .canonicalize()
+        .expect("this crate is in it");
+    let manifest = manifest.replace("../../crates", crates.to_str().expect("a path in UTF-8"));
+    fs::write(copy.join("Cargo.toml"), manifest).expect("the target directory can be written");
     let ran = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--offline",
-            "--locked",
-            "--quiet",
-            "--tests",
-            "--manifest-path",
-        ])
-        .arg(manifest)
-        .env("CARGO_TARGET_DIR", target)
+        .args(["test", "--offline", "--quiet", "--tests", "--manifest-path"])
+        .arg(copy.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", copy.join("target"))
         .env("LOCKDEP_GRAPH", graphs)
         .output()
         .expect("cargo starts");
