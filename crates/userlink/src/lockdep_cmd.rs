@@ -14,6 +14,9 @@ use crate::args::{Lockdep, Merge};
 /// The status of a command whose input cannot be read.
 const UNREADABLE: u8 = 2;
 
+/// What turns a record into a file.
+type Output = fn(&Record) -> String;
+
 /// Does what the command line asks for.
 ///
 /// # Errors
@@ -85,7 +88,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn merge(args: &Merge, record: &Record) -> Result<ExitCode, Error> {
-    let outputs: [(_, fn(&Record) -> String); 4] = [
+    let outputs: [(_, Output); 4] = [
         (&args.json, Record::to_json),
         (&args.sarif, Record::to_sarif),
         (&args.dot, Record::to_dot),
