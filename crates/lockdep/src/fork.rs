@@ -24,6 +24,10 @@ thread_local! {
 
 /// From now on every `fork` finds the validator at rest.
 pub(crate) fn prepare() {
+    if cfg!(miri) {
+        // It knows no forks.
+        return;
+    }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: the three functions take no arguments, do not unwind, and may be called at any time. Should there be no memory to

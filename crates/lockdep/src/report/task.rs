@@ -27,6 +27,17 @@ pub fn set_task_context(context: Option<String>) {
 impl Task {
     /// The calling thread.
     pub(crate) fn current() -> Self {
+        if cfg!(miri) {
+            // It cannot ask the system these things.
+            let (comm, tid, uid, cpu, context) = ("miri".into(), 1, 0, 0, None);
+            return Self {
+                comm,
+                tid,
+                uid,
+                cpu,
+                context,
+            };
+        }
         let comm = rustix::thread::name().map(|name| name.to_string_lossy().into_owned());
         Self {
             comm: comm.unwrap_or_default(),
