@@ -276,10 +276,18 @@ fn freed_slow(thread: &Thread, map: &Map) {
 }
 
 /// Runs `f` with the calling thread's state.
+///
+/// All that std is given to run is one instruction, because `LocalKey::with` becomes a call as soon as what it runs is larger.
 #[inline(always)]
 pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
-    THREAD.with(f)
+    let thread = THREAD.with(std::ptr::from_ref);
+    // SAFETY: a thread-local value that is constant at first and has no destructor is there until its thread ends. `f` runs
+    // on that thread, and cannot keep the reference.
+    f(unsafe { &*thread })
 }
+
+// What `with` relies on.
+const _: () = assert!(!std::mem::needs_drop::<Thread>());
 
 /// Runs `f` with the calling thread marked busy, for code that takes the graph lock.
 pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> R {
