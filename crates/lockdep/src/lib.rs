@@ -105,6 +105,7 @@ pub use sync::mutex::{Mutex, MutexGuard};
 pub use sync::nesting::Lockdep;
 pub use sync::once::{Once, OnceLock};
 pub use sync::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use sync::ww;
 pub use thread::Mode;
 
 pub use std::sync::{

@@ -10,6 +10,7 @@ pub(crate) mod mutex;
 pub(crate) mod nesting;
 pub(crate) mod once;
 pub(crate) mod rwlock;
+pub mod ww;
 
 use std::fmt;
 

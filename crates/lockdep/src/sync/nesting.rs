@@ -11,6 +11,7 @@ use super::lock_map::LockMap;
 use super::mutex::{Mutex, MutexGuard};
 use super::once::{Once, OnceLock};
 use super::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use super::ww::WwMutex;
 use crate::chain::Word;
 use crate::class::Map;
 use crate::raw::LockdepMap;
@@ -85,6 +86,14 @@ impl<T: ?Sized> sealed::HasMap for RwLock<T> {
         &self.map
     }
 }
+
+impl<T: ?Sized> sealed::HasMap for WwMutex<T> {
+    fn map(&self) -> &Map {
+        self.map()
+    }
+}
+
+impl<T: ?Sized> Lockdep for WwMutex<T> {}
 
 impl sealed::HasMap for LockMap {
     fn map(&self) -> &Map {
