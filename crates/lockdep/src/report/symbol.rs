@@ -62,7 +62,8 @@ pub(super) fn functions(address: usize) -> Vec<Function> {
 /// The name of an inlined function, with the path of the module that its source file stands for: that is not always the
 /// whole path, but says where to look. Names that have a path already keep it.
 fn qualified(name: &str, file: &str) -> String {
-    if name.contains("::") && !name.contains('<') {
+    let path = name.split('<').next().unwrap_or(name);
+    if path.contains("::") {
         return name.to_owned();
     }
     let name = match name.find('<') {
@@ -286,6 +287,13 @@ mod tests {
             "rustix::thread::prctl::name"
         );
         assert_eq!(qualified("a::b", "x/src/y.rs"), "a::b");
+        assert_eq!(
+            qualified(
+                "lockdep::Mutex<u32>::lock<u32>",
+                "lockdep/src/sync/mutex.rs"
+            ),
+            "lockdep::Mutex<u32>::lock<u32>"
+        );
         assert_eq!(qualified("f", ""), "f");
     }
 
