@@ -115,6 +115,9 @@ pub enum Class {
     Name(Cow<'static, str>),
     /// A static key.
     Key(&'static ClassKey),
+    /// The key of a level of a declared order. It is behind a function because a constant may not refer to a static that
+    /// changes before Rust 1.87, and a level's constants are all that a `const fn` can see of it.
+    Level(fn() -> &'static ClassKey),
     /// A key that belongs to one object.
     Dynamic(DynamicClass),
 }

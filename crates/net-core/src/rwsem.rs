@@ -68,7 +68,7 @@ impl<T> PernetRwsem<T> {
             gate: Mutex::default(),
             opened: Condvar::new(),
             lock: order::RwLock::new(value),
-            wanted: LockMap::with_class(PernetOps::CLASS),
+            wanted: LockMap::with_class(PernetOps::CLASS()),
         }
     }
 

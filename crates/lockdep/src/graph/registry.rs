@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::usage::Usage;
 use super::{EdgeId, Graph};
-use crate::class::{Class, Map, Wait};
+use crate::class::{Class, ClassKey, Map, Wait};
 use crate::order::LevelInfo;
 
 /// Each class has this many consecutive ids, one a subclass. The kernel's `MAX_LOCKDEP_SUBCLASSES`.
@@ -77,18 +77,23 @@ impl Graph {
             .filter_map(|(id, class)| Some((id, class.as_deref()?)))
     }
 
+    fn resolve_static(&mut self, key: &'static ClassKey, map: &Map) -> u32 {
+        match key.cached_id().load(Relaxed) {
+            0 => {
+                let id = self.register(key.name(), map);
+                key.cached_id().store(id, Relaxed);
+                id
+            }
+            id => id,
+        }
+    }
+
     /// The id of the lock's class; a new class on first use (`kernel/locking/lockdep.c: register_lock_class`).
     pub(crate) fn resolve(&mut self, map: &Map) -> u32 {
         let checked = map.is_checked();
         match map.class() {
-            Class::Key(key) => match key.cached_id().load(Relaxed) {
-                0 => {
-                    let id = self.register(key.name(), map);
-                    key.cached_id().store(id, Relaxed);
-                    id
-                }
-                id => id,
-            },
+            Class::Key(key) => self.resolve_static(key, map),
+            Class::Level(key) => self.resolve_static(key(), map),
             Class::Dynamic(key) => match key.cached_id().load(Relaxed) {
                 0 => {
                     let id = self.register(key.name(), map);

@@ -35,7 +35,7 @@ impl LevelInfo {
 /// A level of a declared order. Implemented by [`lock_order!`](crate::lock_order) only.
 pub trait Level: 'static {
     /// The class of the level's locks that do not bring their own.
-    const CLASS: &'static ClassKey;
+    const CLASS: fn() -> &'static ClassKey;
     /// What is known at run time about the level.
     const INFO: &'static LevelInfo;
 }
@@ -156,9 +156,12 @@ macro_rules! lock_order {
         #[derive(Debug)]
         $vis enum $level {}
         impl $crate::order::Level for $level {
-            const CLASS: &'static $crate::ClassKey = {
-                static CLASS: $crate::ClassKey = $crate::ClassKey::new($name);
-                &CLASS
+            const CLASS: fn() -> &'static $crate::ClassKey = {
+                fn class() -> &'static $crate::ClassKey {
+                    static CLASS: $crate::ClassKey = $crate::ClassKey::new($name);
+                    &CLASS
+                }
+                class
             };
             const INFO: &'static $crate::order::LevelInfo = {
                 const INFO: $crate::order::LevelInfo = {

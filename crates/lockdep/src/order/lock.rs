@@ -55,7 +55,7 @@ macro_rules! constructors {
             #[must_use]
             pub const fn new(value: T) -> Self {
                 Self::from_map(
-                    Map::leveled(Class::Key(L::CLASS), Wait::SLEEP, L::INFO),
+                    Map::leveled(Class::Level(L::CLASS), Wait::SLEEP, L::INFO),
                     value,
                 )
             }
