@@ -3,15 +3,21 @@
 //! What a thread did before it started another is over when that one begins, and what a thread did is over for who joined
 //! it. Cycles of which one part was over before another began are graded [`Ordered`](crate::Grade::Ordered). Threads that
 //! are started with `std` take part like any other, but nothing is concluded from their beginning and end.
+//!
+//! To join a thread is to wait for all that it waits for. Where the thread was started with [`Builder::promise`], the
+//! validator sees that: who joins it with a lock that the thread takes is an inversion.
 
 use std::cell::RefCell;
 use std::io;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use crate::class::Class;
 use crate::grade::Segment;
-use crate::thread::with;
+use crate::sync::event::Event;
+use crate::thread::{ip, with};
 
 /// A clock keeps at most so many threads, the newest ones. Forgetting an old one can make a grade worse, never better.
 const CLOCK: usize = 4096;
@@ -103,7 +109,11 @@ impl Segment {
 
 /// Where a thread leaves what it knew when it ended.
 #[derive(Clone, Debug, Default)]
-struct End(Arc<OnceLock<Segment>>);
+struct End {
+    segment: Arc<OnceLock<Segment>>,
+    /// What who joins the thread waits for, if the thread promised it.
+    promised: Option<Arc<Event>>,
+}
 
 impl End {
     /// Runs a thread, and leaves the mark however it ends.
@@ -112,18 +122,29 @@ impl End {
         impl Drop for Mark {
             fn drop(&mut self) {
                 // Set once: there is one of these for each thread.
-                let _ = self.0.0.set(Segment::current());
+                let _ = self.0.segment.set(Segment::current());
             }
         }
         segment.enter();
+        let promised = self.promised.clone();
         let _mark = Mark(self);
+        let _promise = promised.as_deref().map(Event::promise);
         f()
     }
 
     /// The calling thread knows from now on what that thread knew.
     fn join(&self) {
-        if let Some(end) = self.0.get() {
+        if let Some(end) = self.segment.get() {
             Segment::current().next(&end.clock).enter();
+        }
+    }
+
+    /// The calling thread is about to wait for the end of that one, and does in `wait`.
+    #[track_caller]
+    fn wait<R>(&self, wait: impl FnOnce() -> R) -> R {
+        match &self.promised {
+            Some(end) => end.wait(Location::caller(), ip(), wait),
+            None => wait(),
         }
     }
 }
@@ -141,26 +162,36 @@ where
 
 /// As `std::thread::Builder`.
 #[derive(Debug)]
-pub struct Builder(thread::Builder);
+pub struct Builder(thread::Builder, End);
 
 impl Builder {
     /// A thread without a name, with a stack of the usual size.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "as std's")]
     pub fn new() -> Self {
-        Self(thread::Builder::new())
+        Self(thread::Builder::new(), End::default())
     }
 
     /// The name of the thread.
     #[must_use]
     pub fn name(self, name: String) -> Self {
-        Self(self.0.name(name))
+        Self(self.0.name(name), self.1)
     }
 
     /// The size of its stack, in bytes.
     #[must_use]
     pub fn stack_size(self, size: usize) -> Self {
-        Self(self.0.stack_size(size))
+        Self(self.0.stack_size(size), self.1)
+    }
+
+    /// The thread is one that others wait for: it holds a pseudo-lock, of the class of the calling line, as long as it runs,
+    /// and to join it is to take that.
+    #[track_caller]
+    #[must_use]
+    pub fn promise(mut self) -> Self {
+        let class = Class::Site(Location::caller());
+        self.1.promised = Some(Arc::new(Event::new(class)));
+        self
     }
 
     /// Starts the thread.
@@ -172,7 +203,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (segment, end) = (Segment::fork(), End::default());
+        let (segment, end) = (Segment::fork(), self.1);
         let mark = end.clone();
         let inner = self.0.spawn(move || mark.run(segment, f))?;
         Ok(JoinHandle { inner, end })
@@ -191,7 +222,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let (segment, end) = (Segment::fork(), End::default());
+        let (segment, end) = (Segment::fork(), self.1);
         let mark = end.clone();
         let run = move || mark.run(segment, f);
         let inner = self.0.spawn_scoped(scope.inner, run)?;
@@ -213,8 +244,9 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     /// What it panicked with.
+    #[track_caller]
     pub fn join(self) -> thread::Result<T> {
-        let result = self.inner.join();
+        let result = self.end.wait(|| self.inner.join());
         self.end.join();
         result
     }
@@ -240,16 +272,26 @@ pub struct Scope<'scope, 'env: 'scope> {
 }
 
 /// As `std::thread::scope`.
+#[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&Scope<'scope, 'env>) -> T,
 {
     let ends = Arc::new(Mutex::new(Vec::new()));
+    let site = Location::caller();
     let result = thread::scope(|inner| {
-        f(&Scope {
+        let result = f(&Scope {
             inner,
             ends: Arc::clone(&ends),
-        })
+        });
+        // What the scope waits for now; who was joined has ended.
+        for end in &*ends.lock().unwrap_or_else(PoisonError::into_inner) {
+            match &end.promised {
+                Some(promised) if end.segment.get().is_none() => promised.wait(site, ip(), || ()),
+                _ => {}
+            }
+        }
+        result
     });
     for end in &*ends.lock().unwrap_or_else(PoisonError::into_inner) {
         end.join();
@@ -282,8 +324,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     /// What it panicked with.
+    #[track_caller]
     pub fn join(self) -> thread::Result<T> {
-        let result = self.inner.join();
+        let result = self.end.wait(|| self.inner.join());
         self.end.join();
         result
     }

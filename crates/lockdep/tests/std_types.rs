@@ -350,3 +350,54 @@ fn who_promises_to_notify_must_not_want_what_the_waiter_holds() {
         "a promise holds again after a wait"
     );
 }
+
+#[test]
+#[cfg_attr(feature = "off", ignore = "nothing is checked")]
+fn who_promises_to_end_must_not_want_what_is_held_by_who_joins() {
+    let lock = Mutex::named("join lock", ());
+    let promising = || lockdep::thread::Builder::new().promise();
+    let work = || drop(lock.lock().unwrap());
+    lockdep::thread::scope(|scope| {
+        let thread = lockdep::thread::Builder::new().spawn_scoped(scope, work);
+        thread.unwrap().join().unwrap();
+        let thread = promising().spawn_scoped(scope, work).unwrap();
+        thread.join().unwrap();
+    });
+    assert_eq!(kinds("join lock"), []);
+    let idle = promising().spawn(|| ()).unwrap();
+    let _held = lock.lock().unwrap();
+    idle.join().unwrap();
+    assert_eq!(kinds("join lock"), [ReportKind::Circular]);
+}
+
+#[test]
+#[cfg_attr(feature = "off", ignore = "nothing is checked")]
+fn the_end_of_a_scope_is_a_wait() {
+    let lock = Mutex::named("scope lock", ());
+    let promising = || lockdep::thread::Builder::new().promise();
+    let run = |work: &(dyn Fn() + Sync)| {
+        lockdep::thread::scope(|scope| {
+            promising().spawn_scoped(scope, work).unwrap();
+        });
+    };
+    run(&|| drop(lock.lock().unwrap()));
+    assert_eq!(kinds("scope lock"), []);
+    let held = lock.lock().unwrap();
+    // Long enough to be there still when the scope begins to wait for it.
+    run(&|| thread::sleep(Duration::from_millis(200)));
+    drop(held);
+    assert_eq!(kinds("scope lock"), [ReportKind::Circular]);
+}
+
+#[test]
+#[cfg_attr(feature = "off", ignore = "nothing is checked")]
+fn a_line_of_workers_that_pass_on_what_they_receive_is_in_order() {
+    let ends: Vec<_> = (0..4).map(|_| mpsc::channel()).collect();
+    ends[0].0.send(1).unwrap();
+    for (from, to) in ends.iter().zip(&ends[1..]) {
+        let _promise = to.0.promise();
+        to.0.send(from.1.recv().unwrap() + 1).unwrap();
+    }
+    assert_eq!(ends[3].1.recv(), Ok(4));
+    assert_eq!(kinds("recursion: crates/lockdep/tests/std_types.rs"), []);
+}

@@ -9,8 +9,9 @@
 use std::panic::Location;
 
 use super::lock_map::{LockMap, LockMapGuard};
+use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
-use crate::thread::{self, Mode};
+use crate::thread::{self, How, Mode, Request};
 
 /// What threads wait for, and others promise.
 #[derive(Debug)]
@@ -57,7 +58,13 @@ impl Event {
             thread::release(map);
             promises.count += 1;
         }
-        drop(thread::acquire_map(map, Mode::Write, site, ip));
+        // Events of one class are in no order: who passes on what it receives waits for one and has promised another.
+        let request = Request {
+            flags: Mode::Write as u64 | Word::NESTED,
+            subclass: 0,
+            how: How::Pseudo,
+        };
+        drop(thread::try_acquire(map, request, site, ip));
         wait()
     }
 }

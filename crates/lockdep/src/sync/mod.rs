@@ -2,7 +2,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod condvar;
-mod event;
+pub(crate) mod event;
 pub(crate) mod lazy;
 pub(crate) mod lock_map;
 pub mod mpsc;
