@@ -76,11 +76,6 @@ pub(crate) struct ChainKey {
 }
 
 impl ChainKey {
-    /// No chain's.
-    pub(crate) const NONE: Self = Self {
-        first: 0,
-        second: 0,
-    };
     /// Of a thread that the validator has not met: no chain that starts here is ever in the table. Not
     /// zero, because a lock of an unknown class, taken for writing, would keep it so, and zero is
     /// what an empty slot looks like.
@@ -106,13 +101,5 @@ impl ChainKey {
     #[inline(always)]
     pub(crate) const fn home(self, bits: u32) -> usize {
         (self.first >> (64 - bits)) as usize
-    }
-
-    /// The key under which a thread notes that it has met a chain whose instances must be looked at each time.
-    pub(crate) const fn noted(self) -> Self {
-        Self {
-            first: self.first,
-            second: !self.second,
-        }
     }
 }

@@ -7,14 +7,15 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::chain::{self, ChainKey, Known, Word};
+use crate::chain::{self, Known, Word};
 use crate::check::Check;
 use crate::class::Map;
 use crate::graph::{self, Context, Graph, Interrupt};
+use crate::met::Node;
 use crate::report::{self, Body, Report};
 use crate::stack::Stack;
 use crate::sync::WouldDeadlock;
-use crate::thread::{DEPTH, HeldLock, How, Request, Thread};
+use crate::thread::{DEPTH, HeldLock, How, Request, Thread, Token};
 use crate::warn;
 
 /// As [`acquire`], for a lock that is really waited for.
@@ -26,13 +27,12 @@ pub(crate) fn acquire_or_panic(
     request: Request,
     site: &'static Location<'static>,
     ip: usize,
-) {
-    if let Err(error) = acquire(thread, map, request, site, ip) {
-        panic!("{error} ({:?}, {site})", map.class());
-    }
+) -> Token {
+    acquire(thread, map, request, site, ip)
+        .unwrap_or_else(|error| panic!("{error} ({:?}, {site})", map.class()))
 }
 
-/// Validates and pushes a lock whose chain is not in the first place of the table.
+/// Validates and pushes a lock that the thread cannot be seen to have taken before where it stands.
 #[cold]
 #[inline(never)]
 pub(crate) fn acquire(
@@ -41,16 +41,16 @@ pub(crate) fn acquire(
     request: Request,
     site: &'static Location<'static>,
     ip: usize,
-) -> Result<(), WouldDeadlock> {
+) -> Result<Token, WouldDeadlock> {
     thread.register();
     if thread.busy.get() {
         thread.untracked.set(thread.untracked.get() + 1);
-        return Ok(());
+        return Ok(Token::NONE);
     }
-    if thread.depth.get() >= DEPTH {
+    if thread.depth() >= DEPTH {
         thread.untracked.set(thread.untracked.get() + 1);
         warn::limit(thread, "MAX_LOCK_DEPTH", DEPTH);
-        return Ok(());
+        return Ok(Token::NONE);
     }
     let attempt = Attempt {
         thread,
@@ -60,8 +60,7 @@ pub(crate) fn acquire(
         ip,
     };
     if let Some(lock) = attempt.known() {
-        thread.push(lock);
-        return Ok(());
+        return Ok(thread.push(lock));
     }
     thread.busy.set(true);
     let (mut reports, mut raised) = (Vec::new(), Vec::new());
@@ -69,8 +68,7 @@ pub(crate) fn acquire(
     thread.busy.set(false);
     report::deliver(reports);
     report::raised(raised);
-    thread.push(result?);
-    Ok(())
+    Ok(thread.push(result?))
 }
 
 /// Hard or only soft interrupts are open again: the locks that the thread holds can be interrupted from now on
@@ -140,11 +138,11 @@ impl Attempt<'_> {
     fn known(&self) -> Option<HeldLock> {
         let next = self.lock();
         let (known, learning) = chain::find(next.key)?;
-        let note = note(&next, known);
-        if learning && !self.thread.met.contains(note) {
+        let (met, from) = (&self.thread.met, self.thread.node());
+        if learning && !met.contains(from, next.word, known) {
             self.learn(&next);
         }
-        self.thread.met.insert(note);
+        met.insert(from, next.word, known, Node::of(next.key));
         match known {
             Known::Yes => Some(next),
             Known::AskInstances => {
@@ -226,16 +224,9 @@ impl Attempt<'_> {
             ));
         }
         *raised = graph.learn(thread, &next);
-        thread.met.insert(note(&next, known));
+        let (from, to) = (thread.node(), Node::of(next.key));
+        thread.met.insert(from, word, known, to);
         Ok(next)
-    }
-}
-
-/// What a thread remembers of a chain that it has met.
-fn note(next: &HeldLock, known: Known) -> ChainKey {
-    match known {
-        Known::Yes => next.key,
-        Known::AskInstances => next.key.noted(),
     }
 }
 

@@ -68,8 +68,7 @@ impl LockdepMap {
     #[inline]
     pub fn acquire(&self, acquire: Acquire<'_>) -> Result<(), WouldDeadlock> {
         let mut request = Request {
-            flags: acquire.mode as u64,
-            subclass: u32::from(acquire.subclass.min(7)),
+            flags: acquire.mode as u64 | u64::from(acquire.subclass.min(7)) << Word::CLASS_SHIFT,
             how: How::Wait,
         };
         if acquire.attempt {

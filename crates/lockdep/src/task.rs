@@ -113,7 +113,7 @@ impl<'a> Running<'a> {
         owner.forget_released(held);
         let base = thread::with(|thread| {
             thread.register();
-            let base = thread.depth.get();
+            let base = thread.depth();
             for lock in held.drain(..) {
                 let key = thread.key().extend(lock.word);
                 thread.push(HeldLock { key, ..lock });
@@ -147,7 +147,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         thread::with(|thread| {
             self.held.extend(thread.held().skip(self.base));
-            thread.depth.set(thread.depth.get().min(self.base));
+            thread.truncate(self.base);
         });
         self.owner.forget_released(self.held);
         let _ = CURRENT.try_with(|cell| cell.set(self.outer.take()));
@@ -196,7 +196,6 @@ pub(crate) fn hold(map: &Map, mode: Mode, site: &'static std::panic::Location<'s
     if owner.is_some() {
         let request = Request {
             flags: mode as u64 | Word::TRY | Word::TASK,
-            subclass: 0,
             how: How::Try,
         };
         // Ended by the drop of the hold.

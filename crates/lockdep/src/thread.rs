@@ -5,10 +5,14 @@
 //!
 //! The rest of this module is the way in for every lock type.
 //!
-//! Each thread has a stack of the locks it holds, in the order of taking, and with each lock the key of the chain that ends
-//! with it (the kernel's `task_struct.held_locks`). Taking a lock extends the key, looks it up among the chains that are
-//! known to be in order, and pushes; releasing the newest lock is one store. Everything else is out of line, in
-//! `miss`.
+//! Each thread has a stack of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`), and with
+//! each lock the [`Node`] where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
+//! is a step from the node on top. If the thread has made the step before ([`Met`]), it is in order, and is known to lead to
+//! which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
+//!
+//! What is taken gets a [`Token`], which says how deep the stack is with it. A lock whose token is the stack's is the newest
+//! one, and to release it is one store; whoever moves entries of the stack changes its token, so that those that were given
+//! out before are good for nothing, and their locks are looked up.
 //!
 //! The stack is plain cells without a destructor: it works in thread-local destructors too.
 
@@ -18,7 +22,7 @@ use std::panic::Location;
 use crate::chain::{ChainKey, Word};
 use crate::class::Map;
 use crate::fork;
-use crate::met::Met;
+use crate::met::{Met, Node};
 use crate::miss;
 use crate::sync::WouldDeadlock;
 use crate::warn;
@@ -55,9 +59,9 @@ pub(crate) enum How {
 /// One way of taking a lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    /// Mode and flags, as they stand in a [`Word`].
+    /// Mode and flags, as they stand in a [`Word`], and the subclass in the place of the class: two words in all, which a call
+    /// passes in registers.
     pub(crate) flags: u64,
-    pub(crate) subclass: u32,
     pub(crate) how: How,
 }
 
@@ -66,7 +70,6 @@ impl Request {
     pub(crate) const fn wait(mode: Mode) -> Self {
         Self {
             flags: mode as u64,
-            subclass: 0,
             how: How::Wait,
         }
     }
@@ -74,8 +77,7 @@ impl Request {
     /// The word of an acquisition.
     #[inline(always)]
     pub(crate) fn word(self, thread: &Thread, map: &Map) -> Word {
-        let subclass = u64::from(self.subclass) << Word::CLASS_SHIFT;
-        Word((map.word() + subclass) | self.flags | thread.context.get())
+        Word((map.word() + self.flags) | thread.context.get())
     }
 }
 
@@ -95,13 +97,6 @@ pub(crate) struct HeldLock {
 pub(crate) const INTERRUPT: usize = 2;
 
 impl HeldLock {
-    const NONE: Self = Self {
-        key: ChainKey::UNREGISTERED,
-        map: 0,
-        ip: 0,
-        word: Word(0),
-    };
-
     /// Whether it is the lock with this address.
     pub(crate) const fn is(&self, map: usize) -> bool {
         self.address() == map
@@ -113,30 +108,87 @@ impl HeldLock {
     }
 }
 
+/// A place in the stack: what must be stored when a lock is taken. The fields are [`HeldLock`]'s.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Where the thread stands with this lock.
+    node: Node,
+    map: usize,
+    ip: usize,
+    word: Word,
+}
+
+impl Entry {
+    const NONE: Self = Self {
+        node: Node::UNREGISTERED,
+        map: 0,
+        ip: 0,
+        word: Word(0),
+    };
+
+    const fn is(&self, map: usize) -> bool {
+        self.map & !1 == map
+    }
+}
+
+/// How deep the stack is, in the low eight bits, and above them how often its entries were moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token(u64);
+
+impl Token {
+    const DEPTH: u64 = 0xff;
+    /// Of a lock that is not in the stack.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline(always)]
+    const fn depth(self) -> usize {
+        (self.0 & Self::DEPTH) as usize
+    }
+
+    /// With one lock more.
+    #[inline(always)]
+    const fn push(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// Without the newest lock.
+    #[inline(always)]
+    const fn pop(self) -> Self {
+        Self(self.0 - 1)
+    }
+
+    /// After entries were moved: no token that was given out before is ever equal to this or a later one.
+    const fn moved(self, depth: usize) -> Self {
+        Self((self.0 | Self::DEPTH) + 1 + depth as u64)
+    }
+}
+
 /// What the validator knows about a thread.
+// In this order, so that all that every acquisition reads is together.
+#[repr(C)]
 pub(crate) struct Thread {
-    /// How many locks are held: the newest is `held[depth]`.
-    pub(crate) depth: Cell<usize>,
+    /// The newest lock is `held[top.depth()]`.
+    top: Cell<Token>,
     /// The flags of a [`Word`] that depend on what the thread is doing: in a signal handler, signals blocked.
     pub(crate) context: Cell<u64>,
     /// Entry 0 stands for "nothing held".
-    held: [Cell<HeldLock>; DEPTH + 1],
+    held: [Cell<Entry>; DEPTH + 1],
+    pub(crate) met: Met,
     /// Locks taken beyond [`DEPTH`].
     pub(crate) untracked: Cell<usize>,
     /// The validator itself is at work on this thread: what it takes is not its business.
     pub(crate) busy: Cell<bool>,
-    pub(crate) met: Met,
 }
 
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            depth: Cell::new(0),
+            top: Cell::new(Token(0)),
             context: Cell::new(0),
-            held: [const { Cell::new(HeldLock::NONE) }; DEPTH + 1],
+            held: [const { Cell::new(Entry::NONE) }; DEPTH + 1],
+            met: Met::new(),
             untracked: Cell::new(0),
             busy: Cell::new(false),
-            met: Met::new(),
         }
     };
     /// Looks at the end of the thread whether it still holds locks.
@@ -149,7 +201,7 @@ struct Exit;
 impl Drop for Exit {
     fn drop(&mut self) {
         with(|thread| {
-            if thread.depth.get() > 0 {
+            if thread.depth() > 0 {
                 warn::still_held(thread);
             }
         });
@@ -170,21 +222,45 @@ impl Thread {
     }
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
-        let depth = self.depth.get().min(DEPTH);
-        self.held[1..=depth].iter().map(Cell::get)
+        (1..=self.depth()).map(|at| {
+            let Entry { map, ip, word, .. } = self.held[at].get();
+            let key = self.key_at(at);
+            HeldLock { key, map, ip, word }
+        })
+    }
+
+    /// How many locks are held.
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> usize {
+        self.top.get().depth().min(DEPTH)
     }
 
     /// The key of the chain that the thread holds.
     pub(crate) fn key(&self) -> ChainKey {
-        self.held[self.depth.get().min(DEPTH)].get().key
+        self.key_at(self.depth())
+    }
+
+    /// The key of the chain of the oldest so many locks.
+    fn key_at(&self, depth: usize) -> ChainKey {
+        let base = match self.held[0].get().node {
+            Node::UNREGISTERED => ChainKey::UNREGISTERED,
+            _ => ChainKey::EMPTY,
+        };
+        let held = self.held[1..=depth].iter();
+        held.fold(base, |key, entry| key.extend(entry.get().word))
+    }
+
+    /// Where the thread stands.
+    pub(crate) fn node(&self) -> Node {
+        self.held[self.depth()].get().node
     }
 
     /// Makes the thread known to the validator, unless it is; a thread that is not known holds nothing.
     pub(crate) fn register(&self) {
-        if self.held[0].get().key == ChainKey::UNREGISTERED {
-            self.held[0].set(HeldLock {
-                key: ChainKey::EMPTY,
-                ..HeldLock::NONE
+        if self.held[0].get().node == Node::UNREGISTERED {
+            self.held[0].set(Entry {
+                node: Node::EMPTY,
+                ..Entry::NONE
             });
             fork::prepare();
             // Where thread-local values are being destroyed there is no looking at the end any more.
@@ -193,15 +269,53 @@ impl Thread {
     }
 
     /// Adds a lock on top, if there is room.
-    #[inline(always)]
-    pub(crate) fn push(&self, lock: HeldLock) -> bool {
-        let depth = self.depth.get();
-        let Some(slot) = self.held.get(depth + 1) else {
-            return false;
+    pub(crate) fn push(&self, lock: HeldLock) -> Token {
+        let HeldLock { key, map, ip, word } = lock;
+        let top = self.top.get();
+        let Some(entry) = self.held.get(top.depth() + 1) else {
+            return Token::NONE;
         };
-        slot.set(lock);
-        self.depth.set(depth + 1);
-        true
+        let node = Node::of(key);
+        entry.set(Entry {
+            node,
+            map,
+            ip,
+            word,
+        });
+        self.top.set(top.push());
+        top.push()
+    }
+
+    /// Takes a lock on top if that is a step that the thread has made before.
+    #[inline(always)]
+    fn push_known(&self, map: &Map, request: Request, ip: usize) -> Option<Token> {
+        if cfg!(feature = "off") {
+            return Some(Token::NONE);
+        }
+        let word = request.word(self, map);
+        let top = self.top.get();
+        let depth = top.depth();
+        if depth >= DEPTH {
+            return None;
+        }
+        let node = self.met.step(self.held[depth].get().node, word)?;
+        let map = map.address();
+        self.held[depth + 1].set(Entry {
+            node,
+            map,
+            ip,
+            word,
+        });
+        self.top.set(top.push());
+        Some(top.push())
+    }
+
+    #[cfg(feature = "tokio")]
+    /// Takes out what is above the oldest so many locks.
+    pub(crate) fn truncate(&self, depth: usize) {
+        if depth < self.depth() {
+            self.top.set(self.top.get().moved(depth));
+        }
     }
 
     /// A signal handler begins: what it takes is taken under nothing that is held now. Says whether there was room to note it.
@@ -213,34 +327,42 @@ impl Thread {
             map: INTERRUPT,
             ip: 0,
             word,
-        })
+        }) != Token::NONE
     }
 
-    /// Takes out the newest entry of this address and brings the keys of the newer ones up to date
+    /// Takes out the newest entry of this address and brings the nodes of the newer ones up to date
     /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether there was one.
     pub(crate) fn remove(&self, map: usize) -> bool {
-        let depth = self.depth.get().min(DEPTH);
+        let (top, depth) = (self.top.get(), self.depth());
         let Some(at) = (1..=depth).rev().find(|&at| self.held[at].get().is(map)) else {
             return false;
         };
-        for at in at..depth {
-            let mut lock = self.held[at + 1].get();
-            lock.key = self.held[at - 1].get().key.extend(lock.word);
-            self.held[at].set(lock);
+        if at == depth {
+            self.top.set(top.pop());
+            return true;
         }
-        self.depth.set(depth - 1);
+        let mut key = self.key_at(at - 1);
+        for at in at..depth {
+            let newer = self.held[at + 1].get();
+            key = key.extend(newer.word);
+            let node = Node::of(key);
+            self.held[at].set(Entry { node, ..newer });
+        }
+        self.top.set(top.moved(depth - 1));
         true
     }
 
     /// Marks the newest entry of this lock as pinned, or takes the mark away. Says whether the lock is held and was not so before.
     pub(crate) fn pin(&self, map: usize, pinned: bool) -> bool {
-        let depth = self.depth.get().min(DEPTH);
+        let depth = self.depth();
         let entry = (1..=depth).rev().find(|&at| self.held[at].get().is(map));
         entry.is_some_and(|at| {
             let mut lock = self.held[at].get();
             let changed = (lock.map != map) != pinned;
             lock.map = map | usize::from(pinned);
             self.held[at].set(lock);
+            // Whoever releases it must look.
+            self.top.set(self.top.get().moved(depth));
             changed
         })
     }
@@ -259,7 +381,7 @@ pub(crate) fn require_nest(map: &Map, nest: &Map) {
 #[inline]
 pub(crate) fn freed(map: &Map) {
     with(|thread| {
-        if thread.depth.get() > 0 {
+        if thread.depth() > 0 {
             freed_slow(thread, map);
         }
     });
@@ -337,16 +459,21 @@ pub(crate) fn ip() -> usize {
 pub(crate) struct Release<'a> {
     #[cfg(not(feature = "off"))]
     map: &'a Map,
+    #[cfg(not(feature = "off"))]
+    token: Token,
     #[cfg(feature = "off")]
     map: std::marker::PhantomData<&'a Map>,
 }
 
 impl<'a> Release<'a> {
     #[inline(always)]
-    fn of(#[cfg_attr(feature = "off", expect(unused))] map: &'a Map) -> Self {
+    #[cfg_attr(feature = "off", expect(unused))]
+    fn of(map: &'a Map, token: Token) -> Self {
         Self {
             #[cfg(not(feature = "off"))]
             map,
+            #[cfg(not(feature = "off"))]
+            token,
             #[cfg(feature = "off")]
             map: std::marker::PhantomData,
         }
@@ -366,12 +493,11 @@ impl<'a> Release<'a> {
 impl Drop for Release<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        let map = self.map.address();
         with(|thread| {
-            let depth = thread.depth.get();
-            match thread.held.get(depth) {
-                Some(newest) if newest.get().map == map => thread.depth.set(depth.wrapping_sub(1)),
-                _ => release_slow(thread, self.map),
+            if thread.top.get() == self.token {
+                thread.top.set(self.token.pop());
+            } else {
+                release_slow(thread, self.map);
             }
         });
     }
@@ -397,31 +523,16 @@ fn release_slow(thread: &Thread, map: &Map) {
 /// Ends an acquisition for which there is no [`Release`].
 #[inline]
 pub(crate) fn release(map: &Map) {
-    drop(Release::of(map));
-}
-
-/// Pushes the lock if the chain that it makes is known to be in order.
-#[inline(always)]
-fn push_known(thread: &Thread, map: &Map, request: Request, ip: usize) -> bool {
     if cfg!(feature = "off") {
-        return true;
+        return;
     }
-    let depth = thread.depth.get();
-    let word = request.word(thread, map);
-    if depth < DEPTH {
-        let key = thread.held[depth].get().key.extend(word);
-        if thread.met.contains(key) {
-            thread.held[depth + 1].set(HeldLock {
-                key,
-                map: map.address(),
-                ip,
-                word,
-            });
-            thread.depth.set(depth + 1);
-            return true;
+    with(|thread| {
+        let top = thread.top.get();
+        match thread.held.get(top.depth()) {
+            Some(newest) if newest.get().map == map.address() => thread.top.set(top.pop()),
+            _ => release_slow(thread, map),
         }
-    }
-    false
+    });
 }
 
 /// Before a lock is waited for.
@@ -435,12 +546,12 @@ pub(crate) fn acquire<'a>(
     site: &'static Location<'static>,
     ip: usize,
 ) -> Release<'a> {
-    with(|thread| {
-        if !push_known(thread, map, Request::wait(mode), ip) {
-            miss::acquire_or_panic(thread, map, Request::wait(mode), site, ip);
-        }
+    let request = Request::wait(mode);
+    let token = with(|thread| match thread.push_known(map, request, ip) {
+        Some(token) => token,
+        None => miss::acquire_or_panic(thread, map, request, site, ip),
     });
-    Release::of(map)
+    Release::of(map, token)
 }
 
 /// Before a lock is waited for, when the caller can do without it; and every acquisition that is out of the ordinary.
@@ -451,13 +562,11 @@ pub(crate) fn try_acquire<'a>(
     site: &'static Location<'static>,
     ip: usize,
 ) -> Result<Release<'a>, WouldDeadlock> {
-    with(|thread| {
-        if push_known(thread, map, request, ip) {
-            return Ok(());
-        }
-        miss::acquire(thread, map, request, site, ip)
+    let token = with(|thread| match thread.push_known(map, request, ip) {
+        Some(token) => Ok(token),
+        None => miss::acquire(thread, map, request, site, ip),
     })?;
-    Ok(Release::of(map))
+    Ok(Release::of(map, token))
 }
 
 /// Around what is no lock.
@@ -485,12 +594,12 @@ pub(crate) fn acquired<'a>(
 ) -> Release<'a> {
     let request = Request {
         flags: mode as u64 | Word::TRY,
-        subclass: 0,
         how: How::Try,
     };
     acquire_unfailing(map, request, site, ip)
 }
 
+/// Only who waits in a real lock can wait for itself.
 #[inline(always)]
 fn acquire_unfailing<'a>(
     map: &'a Map,
@@ -498,11 +607,9 @@ fn acquire_unfailing<'a>(
     site: &'static Location<'static>,
     ip: usize,
 ) -> Release<'a> {
-    with(|thread| {
-        if !push_known(thread, map, request, ip) {
-            // Only who waits in a real lock can wait for itself.
-            let _ = miss::acquire(thread, map, request, site, ip);
-        }
+    let token = with(|thread| match thread.push_known(map, request, ip) {
+        Some(token) => token,
+        None => miss::acquire(thread, map, request, site, ip).unwrap_or(Token::NONE),
     });
-    Release::of(map)
+    Release::of(map, token)
 }

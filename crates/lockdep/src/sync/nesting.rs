@@ -136,7 +136,8 @@ impl Lockdep for LockdepMap {}
 /// A request for a lock of a subclass; subclasses above 7 count as 7.
 const fn subclass(mode: Mode, subclass: u8) -> Request {
     let mut request = Request::wait(mode);
-    request.subclass = if subclass < 7 { subclass as u32 } else { 7 };
+    let subclass = if subclass < 7 { subclass as u64 } else { 7 };
+    request.flags |= subclass << Word::CLASS_SHIFT;
     request
 }
 
