@@ -189,12 +189,14 @@ impl Wait {
 /// The validator's part of a lock: which class it is of. The kernel's `struct lockdep_map`.
 #[doc(hidden)]
 #[cfg(not(feature = "off"))]
+// In this order, so that the word is next to the lock, which comes after the map: most often they share a cache line.
+#[repr(C)]
 pub struct Map {
-    /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
-    word: AtomicU64,
-    wait: Wait,
     class: Class,
     level: Option<&'static LevelInfo>,
+    wait: Wait,
+    /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
+    word: AtomicU64,
 }
 
 #[cfg(not(feature = "off"))]

@@ -119,15 +119,45 @@ struct Entry {
 }
 
 impl Entry {
-    const NONE: Self = Self {
-        node: Node::UNREGISTERED,
-        map: 0,
-        ip: 0,
-        word: Word(0),
-    };
-
     const fn is(&self, map: usize) -> bool {
         self.map & !1 == map
+    }
+}
+
+/// The stack. A place is the same index into each array, which costs no instruction, as a place of four words would.
+struct Stack {
+    node: [Cell<Node>; DEPTH + 1],
+    map: [Cell<usize>; DEPTH + 1],
+    ip: [Cell<usize>; DEPTH + 1],
+    word: [Cell<Word>; DEPTH + 1],
+}
+
+impl Stack {
+    const fn new() -> Self {
+        Self {
+            node: [const { Cell::new(Node::UNREGISTERED) }; DEPTH + 1],
+            map: [const { Cell::new(0) }; DEPTH + 1],
+            ip: [const { Cell::new(0) }; DEPTH + 1],
+            word: [const { Cell::new(Word(0)) }; DEPTH + 1],
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, at: usize) -> Entry {
+        Entry {
+            node: self.node[at].get(),
+            map: self.map[at].get(),
+            ip: self.ip[at].get(),
+            word: self.word[at].get(),
+        }
+    }
+
+    #[inline(always)]
+    fn set(&self, at: usize, entry: Entry) {
+        self.node[at].set(entry.node);
+        self.map[at].set(entry.map);
+        self.ip[at].set(entry.ip);
+        self.word[at].set(entry.word);
     }
 }
 
@@ -172,7 +202,7 @@ pub(crate) struct Thread {
     /// The flags of a [`Word`] that depend on what the thread is doing: in a signal handler, signals blocked.
     pub(crate) context: Cell<u64>,
     /// Entry 0 stands for "nothing held".
-    held: [Cell<Entry>; DEPTH + 1],
+    held: Stack,
     pub(crate) met: Met,
     /// Locks taken beyond [`DEPTH`].
     pub(crate) untracked: Cell<usize>,
@@ -185,7 +215,7 @@ thread_local! {
         Thread {
             top: Cell::new(Token(0)),
             context: Cell::new(0),
-            held: [const { Cell::new(Entry::NONE) }; DEPTH + 1],
+            held: Stack::new(),
             met: Met::new(),
             untracked: Cell::new(0),
             busy: Cell::new(false),
@@ -223,7 +253,7 @@ impl Thread {
 
     fn entries(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
         (1..=self.depth()).map(|at| {
-            let Entry { map, ip, word, .. } = self.held[at].get();
+            let Entry { map, ip, word, .. } = self.held.get(at);
             let key = self.key_at(at);
             HeldLock { key, map, ip, word }
         })
@@ -242,26 +272,23 @@ impl Thread {
 
     /// The key of the chain of the oldest so many locks.
     fn key_at(&self, depth: usize) -> ChainKey {
-        let base = match self.held[0].get().node {
+        let base = match self.held.node[0].get() {
             Node::UNREGISTERED => ChainKey::UNREGISTERED,
             _ => ChainKey::EMPTY,
         };
-        let held = self.held[1..=depth].iter();
-        held.fold(base, |key, entry| key.extend(entry.get().word))
+        let words = self.held.word[1..=depth].iter();
+        words.fold(base, |key, word| key.extend(word.get()))
     }
 
     /// Where the thread stands.
     pub(crate) fn node(&self) -> Node {
-        self.held[self.depth()].get().node
+        self.held.node[self.depth()].get()
     }
 
     /// Makes the thread known to the validator, unless it is; a thread that is not known holds nothing.
     pub(crate) fn register(&self) {
-        if self.held[0].get().node == Node::UNREGISTERED {
-            self.held[0].set(Entry {
-                node: Node::EMPTY,
-                ..Entry::NONE
-            });
+        if self.held.node[0].get() == Node::UNREGISTERED {
+            self.held.node[0].set(Node::EMPTY);
             fork::prepare();
             // Where thread-local values are being destroyed there is no looking at the end any more.
             let _ = EXIT.try_with(|_| ());
@@ -272,16 +299,17 @@ impl Thread {
     pub(crate) fn push(&self, lock: HeldLock) -> Token {
         let HeldLock { key, map, ip, word } = lock;
         let top = self.top.get();
-        let Some(entry) = self.held.get(top.depth() + 1) else {
+        if top.depth() >= DEPTH {
             return Token::NONE;
-        };
+        }
         let node = Node::of(key);
-        entry.set(Entry {
+        let entry = Entry {
             node,
             map,
             ip,
             word,
-        });
+        };
+        self.held.set(top.depth() + 1, entry);
         self.top.set(top.push());
         top.push()
     }
@@ -298,14 +326,15 @@ impl Thread {
         if depth >= DEPTH {
             return None;
         }
-        let node = self.met.step(self.held[depth].get().node, word)?;
+        let node = self.met.step(self.held.node[depth].get(), word)?;
         let map = map.address();
-        self.held[depth + 1].set(Entry {
+        let entry = Entry {
             node,
             map,
             ip,
             word,
-        });
+        };
+        self.held.set(depth + 1, entry);
         self.top.set(top.push());
         Some(top.push())
     }
@@ -334,7 +363,7 @@ impl Thread {
     /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether there was one.
     pub(crate) fn remove(&self, map: usize) -> bool {
         let (top, depth) = (self.top.get(), self.depth());
-        let Some(at) = (1..=depth).rev().find(|&at| self.held[at].get().is(map)) else {
+        let Some(at) = (1..=depth).rev().find(|&at| self.held.get(at).is(map)) else {
             return false;
         };
         if at == depth {
@@ -343,10 +372,10 @@ impl Thread {
         }
         let mut key = self.key_at(at - 1);
         for at in at..depth {
-            let newer = self.held[at + 1].get();
+            let newer = self.held.get(at + 1);
             key = key.extend(newer.word);
             let node = Node::of(key);
-            self.held[at].set(Entry { node, ..newer });
+            self.held.set(at, Entry { node, ..newer });
         }
         self.top.set(top.moved(depth - 1));
         true
@@ -355,12 +384,10 @@ impl Thread {
     /// Marks the newest entry of this lock as pinned, or takes the mark away. Says whether the lock is held and was not so before.
     pub(crate) fn pin(&self, map: usize, pinned: bool) -> bool {
         let depth = self.depth();
-        let entry = (1..=depth).rev().find(|&at| self.held[at].get().is(map));
+        let entry = (1..=depth).rev().find(|&at| self.held.get(at).is(map));
         entry.is_some_and(|at| {
-            let mut lock = self.held[at].get();
-            let changed = (lock.map != map) != pinned;
-            lock.map = map | usize::from(pinned);
-            self.held[at].set(lock);
+            let before = self.held.map[at].replace(map | usize::from(pinned));
+            let changed = (before != map) != pinned;
             // Whoever releases it must look.
             self.top.set(self.top.get().moved(depth));
             changed
@@ -528,8 +555,8 @@ pub(crate) fn release(map: &Map) {
     }
     with(|thread| {
         let top = thread.top.get();
-        match thread.held.get(top.depth()) {
-            Some(newest) if newest.get().map == map.address() => thread.top.set(top.pop()),
+        match thread.held.map.get(top.depth()) {
+            Some(newest) if newest.get() == map.address() => thread.top.set(top.pop()),
             _ => release_slow(thread, map),
         }
     });

@@ -61,7 +61,6 @@ impl Event {
         // Events of one class are in no order: who passes on what it receives waits for one and has promised another.
         let request = Request {
             flags: Mode::Write as u64 | Word::NESTED,
-            subclass: 0,
             how: How::Pseudo,
         };
         drop(thread::try_acquire(map, request, site, ip));
