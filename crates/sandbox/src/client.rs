@@ -36,6 +36,8 @@ pub struct ClientSocket {
     /// The real socket behind this one; gone when the client has closed, because it pins the namespace.
     relay: Mutex<Option<Arc<OwnedFd>>>,
     pump: Arc<Pump>,
+    /// Held while the kernel's datagrams are carried to the client; the room they are carried in.
+    pub(crate) carrying: Mutex<Vec<u8>>,
     /// An answer was lost for want of room, and there has been none since: the next ones do not wait
     /// (`NETLINK_S_CONGESTED`).
     congested: AtomicBool,
@@ -178,6 +180,7 @@ impl ClientSocket {
             // Without a destination address: an address would make the kernel ignore who opened the socket.
             sys::send(relay.as_fd(), datagram, 0)
         })??;
+        self.pump.carry(self);
         Ok(())
     }
 
@@ -255,6 +258,7 @@ pub(crate) fn start(
         end,
         relay: Mutex::named("sandbox_relay", relay.map(Arc::new)),
         pump: Arc::clone(pump),
+        carrying: Mutex::named("sandbox_carrying", Vec::new()),
         congested: AtomicBool::new(false),
     });
     pump.add(&socket);

@@ -81,7 +81,6 @@ impl Pump {
     }
 
     fn run(&self) {
-        let mut buffer = vec![0; LONGEST];
         let mut entries = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 32];
         loop {
             let ready = match epoll::wait(&self.epoll, &mut entries, None) {
@@ -99,7 +98,7 @@ impl Pump {
                     continue;
                 };
                 if data & ROOM == 0 {
-                    self.carry(&client, &mut buffer);
+                    self.carry(&client);
                 } else {
                     self.retry(&client);
                 }
@@ -107,21 +106,33 @@ impl Pump {
         }
     }
 
-    /// The kernel has something for the client.
-    fn carry(&self, client: &ClientSocket, buffer: &mut [u8]) {
+    /// Carries what the kernel has for the client. It answers while it is being asked: so who has relayed a request calls this,
+    /// and the client gets its answers in the order of its requests, whoever answered them.
+    pub(crate) fn carry(&self, client: &ClientSocket) {
         let Some(relay) = client.relay_socket() else {
             return;
         };
-        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        match sys::recv(relay.as_fd(), buffer, flags) {
-            Ok(length) => {
-                let datagram = &buffer[..length.min(LONGEST)];
-                if client.try_send(datagram) == Err(Errno::AGAIN) {
-                    self.wait_for_room(client, &relay, datagram.to_vec());
+        // One at a time, or datagrams could overtake each other.
+        let mut buffer = lock(&client.carrying);
+        buffer.resize(LONGEST, 0);
+        let is_waiting = |id| {
+            let clients = lock(&self.clients);
+            clients
+                .get(&id)
+                .is_none_or(|client| client.pending.is_some())
+        };
+        while !is_waiting(client.id()) {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+            match sys::recv(relay.as_fd(), &mut buffer, flags) {
+                Ok(length) => {
+                    let datagram = &buffer[..length.min(LONGEST)];
+                    if client.try_send(datagram) == Err(Errno::AGAIN) {
+                        self.wait_for_room(client, &relay, datagram.to_vec());
+                    }
                 }
+                Err(Errno::NOBUFS) => client.overrun(),
+                Err(_) => return,
             }
-            Err(Errno::NOBUFS) => client.overrun(),
-            Err(_) => {}
         }
     }
 

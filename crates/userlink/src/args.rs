@@ -32,7 +32,7 @@ pub(crate) enum Verb {
 /// in which it is root, so that `ip netns add` works.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// A device to plug in: NAME[@ADDRESS][,KEY=VALUE]..., once for each [default: mlx5]
+    /// A device to plug in: `NAME[@ADDRESS][,KEY=VALUE]...`, once for each [default: mlx5]
     ///
     /// `mlx5` is the card of the PCI function at ADDRESS (default 0000:00:09.0).
     /// `netdevsim` is a simulated device with the number ADDRESS (default 10); its key is `ports` (default 1).

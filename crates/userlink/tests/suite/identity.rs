@@ -40,6 +40,12 @@ fn a_socket_belongs_to_the_namespace_it_was_opened_in() {
     scenario("namespace");
 }
 
+/// The relay's answers used to overtake, or fall behind, those of devlink.
+#[test]
+fn answers_come_in_the_order_of_the_requests_whoever_answers() {
+    scenario("order");
+}
+
 #[test]
 fn it_looks_like_netlink() {
     scenario("looks");

@@ -141,6 +141,22 @@ def namespace():
     check(there.devlink(raw.GET, flags=raw.REQUEST | raw.DUMP).payloads == [], "a dump of another namespace")
 
 
+def order():
+    """Requests to devlink and to the real kernel's controller, many under way at once."""
+    genl = raw.Genl().find()
+    controller = raw.attr(2, "nlctrl")
+    for _ in range(200):
+        sent = []
+        for turn in range(8):
+            kind, command, payload = (16, 3, controller) if turn % 2 else (genl.family, raw.GET, HANDLE)
+            genl.sock.send(genl.message(kind, command, payload))
+            sent.append(genl.seq)
+        acknowledged = []
+        while len(acknowledged) < len(sent):
+            acknowledged += [seq for kind, _, seq, _, _ in raw.messages(genl.sock.recv(1 << 16)) if kind == 2]
+        assert acknowledged == sent, (sent, acknowledged)
+
+
 def looks():
     genl = raw.Genl().find()
     sock = genl.sock
