@@ -136,11 +136,22 @@ impl Machine {
             skip("root may not make namespaces here");
             return None;
         }
-        Some(Self {
+        let machine = Self {
             who,
             options: Vec::new(),
             environment: Vec::new(),
-        })
+        };
+        if who == Who::User && !machine.has_user_namespaces() {
+            skip("user namespaces are refused here");
+            return None;
+        }
+        Some(machine)
+    }
+
+    /// Whether an ordinary user may make namespaces here (containers and chroots often refuse it).
+    fn has_user_namespaces(&self) -> bool {
+        static ANSWER: OnceLock<bool> = OnceLock::new();
+        *ANSWER.get_or_init(|| self.outside("unshare -Urmn true").code == 0)
     }
 
     /// The same with more options for `userlink run`.
