@@ -76,8 +76,7 @@ impl LockdepMap {
             request.how = How::Try;
         }
         if let Some(nest) = acquire.nest {
-            request.flags |= Word::NESTED;
-            thread::require_nest(&self.map, &nest.map);
+            request = request.nested(&self.map, &nest.map);
         }
         // Ended by `release`.
         std::mem::forget(thread::try_acquire(

@@ -22,6 +22,7 @@ use std::panic::Location;
 use crate::chain::{ChainKey, Word};
 use crate::class::Map;
 use crate::fork;
+use crate::graph;
 use crate::met::{Met, Node};
 use crate::miss;
 use crate::sync::WouldDeadlock;
@@ -72,6 +73,35 @@ impl Request {
             flags: mode as u64,
             how: How::Wait,
         }
+    }
+
+    /// This request while another lock serialises all who take several of the class, which it does if the thread took it
+    /// before any of them (`kernel/locking/lockdep.c: check_deadlock`). Reports if it is not held.
+    pub(crate) fn nested(mut self, map: &Map, nest: &Map) -> Self {
+        if cfg!(feature = "off") {
+            return self;
+        }
+        let late = with(|thread| {
+            let Some(at) = thread.held().position(|lock| lock.is(nest.address())) else {
+                warn::nest_not_taken(thread, map, nest);
+                return false;
+            };
+            if at == 0 || thread.busy.get() {
+                return false;
+            }
+            if Word(map.word()).class() == 0 {
+                thread.busy.set(true);
+                map.set_class(graph::lock().resolve(map));
+                thread.busy.set(false);
+            }
+            let class = self.word(thread, map).class();
+            let mut before = thread.held().take(at);
+            before.any(|lock| lock.word.class() == class)
+        });
+        if !late {
+            self.flags |= Word::NESTED;
+        }
+        self
     }
 
     /// The word of an acquisition.
@@ -393,15 +423,6 @@ impl Thread {
             changed
         })
     }
-}
-
-/// Reports if the lock that serialises others is not held.
-pub(crate) fn require_nest(map: &Map, nest: &Map) {
-    with(|thread| {
-        if !thread.held().any(|lock| lock.is(nest.address())) {
-            warn::nest_not_taken(thread, map, nest);
-        }
-    });
 }
 
 /// A lock's memory is given back: no thread can tell of others what they hold, but of itself it can.

@@ -140,7 +140,7 @@ fn the_rules_for_contexts() {
     {
         let context = CLASS.context();
         drop(lock.lock_slow(&context));
-        assert!(broken("gave way for nothing"));
+        assert!(broken("was not told to give way"));
         context.done();
         context.done();
         assert!(broken("ww_acquire_done of a context that is done"));
@@ -167,4 +167,52 @@ fn other_locks_are_checked_against_them() {
     drop(lock.lock_alone());
     assert_eq!(kinds("ww mixed"), [ReportKind::Circular]);
     assert!(lock.try_lock(None).is_some());
+}
+
+/// A lock that was taken before the one that serialises others is not serialised by it.
+#[test]
+fn what_serialises_must_be_held_first() {
+    static CLASS: WwClass = WwClass::wound_wait("ww late");
+    let [a, b, c] = [(); 3].map(|()| Mutex::named("ww late plain", ()));
+    {
+        let context = CLASS.context();
+        let _a = a.lock_nest_lock(&context).unwrap();
+        let _b = b.lock_nest_lock(&context).unwrap();
+    }
+    assert_eq!(kinds("ww late"), []);
+    let _a = a.lock().unwrap();
+    let context = CLASS.context();
+    drop(c.lock_nest_lock(&context).unwrap());
+    let both = [ReportKind::Recursive, ReportKind::Circular];
+    assert!(kinds("ww late").iter().all(|kind| both.contains(kind)));
+    assert!(kinds("recursion: ww late plain") == [ReportKind::Recursive]);
+}
+
+/// To take a lock when one has none makes up for having been wounded, by `try_lock` too.
+#[test]
+fn who_has_nothing_is_wounded_no_more() {
+    static CLASS: WwClass = WwClass::wound_wait("ww healed");
+    let [a, b] = [(); 2].map(|()| WwMutex::new(&CLASS, ()));
+    let (begun, wanted, given) = (Barrier::new(2), Barrier::new(2), Barrier::new(2));
+    let moment = || thread::sleep(std::time::Duration::from_millis(50));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let older = CLASS.context();
+            begun.wait();
+            wanted.wait();
+            let _held = a.lock(&older).unwrap();
+            given.wait();
+            moment();
+        });
+        begun.wait();
+        let younger = CLASS.context();
+        let held = a.lock(&younger).unwrap();
+        wanted.wait();
+        moment();
+        drop(held);
+        given.wait();
+        let _b = b.try_lock(Some(&younger)).unwrap();
+        drop(a.lock(&younger).unwrap());
+    });
+    assert_eq!(kinds("ww healed"), []);
 }

@@ -11,7 +11,7 @@ use super::lock_map::LockMap;
 use super::mutex::{Mutex, MutexGuard};
 use super::once::{Once, OnceLock};
 use super::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use super::ww::WwMutex;
+use super::ww::{AcquireContext, WwMutex};
 use crate::chain::Word;
 use crate::class::Map;
 use crate::raw::LockdepMap;
@@ -95,6 +95,15 @@ impl<T: ?Sized> sealed::HasMap for WwMutex<T> {
 
 impl<T: ?Sized> Lockdep for WwMutex<T> {}
 
+impl sealed::HasMap for AcquireContext<'_> {
+    fn map(&self) -> &Map {
+        self.map()
+    }
+}
+
+/// An ordinary lock may be nested under a context, as under a lock.
+impl Lockdep for AcquireContext<'_> {}
+
 impl sealed::HasMap for LockMap {
     fn map(&self) -> &Map {
         &self.map
@@ -167,7 +176,8 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// As [`lock`](Mutex::lock), for one of several locks of a class that are all taken while `nest` is held, which
-    /// serialises those who do so (`mutex_lock_nest_lock`). Reports if `nest` is not held.
+    /// serialises those who do so (`mutex_lock_nest_lock`). Reports if `nest` is not held, and if one of the several was
+    /// taken before it.
     ///
     /// # Errors
     /// The guard in a [`PoisonError`] when a thread panicked while it held the lock.
@@ -177,9 +187,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock_nest_lock(&self, nest: &impl Lockdep) -> LockResult<MutexGuard<'_, T>> {
-        thread::require_nest(&self.map, nest.map());
-        let mut request = Request::wait(Mode::Write);
-        request.flags |= Word::NESTED;
+        let request = Request::wait(Mode::Write).nested(&self.map, nest.map());
         self.finish(acquire(&self.map, request))
     }
 
@@ -222,7 +230,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// As [`write`](RwLock::write), for one of several locks of a class that are all taken while `nest` is held
-    /// (`down_write_nest_lock`). Reports if `nest` is not held.
+    /// (`down_write_nest_lock`). Reports if `nest` is not held, and if one of the several was taken before it.
     ///
     /// # Errors
     /// The guard in a [`PoisonError`] when a thread panicked while it held the lock for writing.
@@ -232,9 +240,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn write_nest_lock(&self, nest: &impl Lockdep) -> LockResult<RwLockWriteGuard<'_, T>> {
-        thread::require_nest(&self.map, nest.map());
-        let mut request = Request::wait(Mode::Write);
-        request.flags |= Word::NESTED;
+        let request = Request::wait(Mode::Write).nested(&self.map, nest.map());
         self.finish_write(acquire(&self.map, request))
     }
 }

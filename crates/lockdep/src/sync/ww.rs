@@ -40,7 +40,6 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, Request, ip};
 use crate::warn;
@@ -99,6 +98,7 @@ impl WwClass {
             age: Arc::new(Age {
                 stamp: self.stamp.fetch_add(1, Relaxed),
                 wounded: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
             }),
             held: Cell::new(0),
             done: Cell::new(false),
@@ -118,9 +118,41 @@ struct Age {
     stamp: u64,
     /// An older context waits for something that this one has.
     wounded: AtomicBool,
+    /// The context is gone, though locks are still held in it.
+    ended: AtomicBool,
 }
 
 /// Takes several locks of a class (`struct ww_acquire_ctx`).
+///
+/// A context ends once, with no lock held in it, and is not used after that:
+///
+/// ```compile_fail,E0382
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("twice");
+/// let context = CLASS.context();
+/// drop(context);
+/// drop(context);
+/// ```
+/// ```compile_fail,E0505
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("early");
+/// # let lock = lockdep::ww::WwMutex::new(&CLASS, ());
+/// let context = CLASS.context();
+/// let held = lock.lock(&context);
+/// drop(context);
+/// drop(held);
+/// ```
+/// ```compile_fail,E0382
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("stale");
+/// # let lock = lockdep::ww::WwMutex::new(&CLASS, ());
+/// let context = CLASS.context();
+/// drop(context);
+/// drop(lock.lock(&context));
+/// ```
+/// Nor can how many it holds be set to anything else:
+///
+/// ```compile_fail,E0616
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("unbalanced");
+/// CLASS.context().held.set(0);
+/// ```
 #[derive(Debug)]
 pub struct AcquireContext<'c> {
     class: &'c WwClass,
@@ -144,6 +176,10 @@ impl AcquireContext<'_> {
         }
     }
 
+    pub(super) fn map(&self) -> &Map {
+        &self.map
+    }
+
     #[track_caller]
     fn wrong(&self, what: &str) {
         report(&self.map, what);
@@ -163,6 +199,7 @@ impl Drop for AcquireContext<'_> {
     #[track_caller]
     fn drop(&mut self) {
         if self.held.get() > 0 {
+            self.age.ended.store(true, Relaxed);
             self.wrong("ww_acquire_fini of a context that holds locks: ");
         }
         thread::release(&self.map);
@@ -200,6 +237,14 @@ enum Owner {
 }
 
 /// A lock of a [`WwClass`] (`struct ww_mutex`). It is not poisoned.
+///
+/// Who holds it cannot be set from outside:
+///
+/// ```compile_fail,E0616
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("owner");
+/// # let lock = lockdep::ww::WwMutex::new(&CLASS, ());
+/// let owner = lock.owner.get();
+/// ```
 pub struct WwMutex<T: ?Sized> {
     map: Map,
     class: &'static WwClass,
@@ -213,7 +258,15 @@ unsafe impl<T: ?Sized + Send> Send for WwMutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for WwMutex<T> {}
 
-/// The right to use what a [`WwMutex`] protects.
+/// The right to use what a [`WwMutex`] protects. It is given up once:
+///
+/// ```compile_fail,E0382
+/// # static CLASS: lockdep::ww::WwClass = lockdep::ww::WwClass::wait_die("released");
+/// # let lock = lockdep::ww::WwMutex::new(&CLASS, ());
+/// let held = lock.lock_alone();
+/// drop(held);
+/// drop(held);
+/// ```
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct WwMutexGuard<'a, T: ?Sized> {
     lock: &'a WwMutex<T>,
@@ -258,22 +311,20 @@ impl<T: ?Sized> WwMutex<T> {
         self.check(context);
         let owners = self.class.owners();
         // SAFETY: the class's mutex is held.
-        if let Owner::Context(age) = unsafe { &*self.owner.get() } {
-            if Arc::ptr_eq(age, &context.age) {
-                return Err(WwError::Already);
-            }
-        }
+        let stale = match unsafe { &*self.owner.get() } {
+            Owner::Context(age) if Arc::ptr_eq(age, &context.age) => return Err(WwError::Already),
+            Owner::Context(age) => age.ended.load(Relaxed),
+            _ => false,
+        };
         drop(owners);
+        if stale {
+            report(&self.map, "ww_mutex_lock of a lock of an ended context: ");
+        }
+        self.give_way(context, "ww_mutex_lock");
         let release = self.acquire(Some(context));
         if !self.wait(Some(context), context.held.get() > 0) {
             context.contended.set(self.map.address());
             return Err(WwError::Deadlock);
-        }
-        if context.contended.replace(0) != 0 {
-            report(
-                &self.map,
-                "ww_mutex_lock before the context gave way to another: ",
-            );
         }
         Ok(self.taken(Some(context), release))
     }
@@ -285,18 +336,13 @@ impl<T: ?Sized> WwMutex<T> {
     #[track_caller]
     pub fn lock_slow<'a>(&'a self, context: &'a AcquireContext<'a>) -> WwMutexGuard<'a, T> {
         self.check(context);
-        if context.contended.replace(0) == 0 {
+        if context.contended.get() == 0 {
             report(
                 &self.map,
-                "ww_mutex_lock_slow of a context that gave way for nothing: ",
+                "ww_mutex_lock_slow of a context that was not told to give way: ",
             );
         }
-        if context.held.get() > 0 {
-            report(
-                &self.map,
-                "ww_mutex_lock_slow of a context that holds locks: ",
-            );
-        }
+        self.give_way(context, "ww_mutex_lock_slow");
         let release = self.acquire(Some(context));
         self.wait(Some(context), false);
         self.taken(Some(context), release)
@@ -325,6 +371,9 @@ impl<T: ?Sized> WwMutex<T> {
         if !self.take(context) {
             return None;
         }
+        if let Some(context) = context {
+            self.give_way(context, "ww_mutex_trylock");
+        }
         let release = thread::acquired(&self.map, Mode::Write, Location::caller(), ip());
         Some(self.taken(context, release))
     }
@@ -352,11 +401,29 @@ impl<T: ?Sized> WwMutex<T> {
         }
     }
 
+    /// What a context must do that was told to give way: release everything, and take the lock in question first
+    /// (`kernel/locking/ww_mutex.h: ww_mutex_lock_acquired`).
+    #[track_caller]
+    fn give_way(&self, context: &AcquireContext<'_>, how: &str) {
+        let contended = context.contended.get();
+        if contended == 0 {
+            return;
+        }
+        if contended != self.map.address() {
+            let what = format!("{how} of another lock than the context gave way for: ");
+            report(&self.map, &what);
+        }
+        if context.held.get() > 0 {
+            let what = format!("{how} of a context that gives way and still holds locks: ");
+            report(&self.map, &what);
+        }
+    }
+
     #[track_caller]
     fn acquire(&self, context: Option<&AcquireContext<'_>>) -> Release<'_> {
         let mut request = Request::wait(Mode::Write);
-        if context.is_some() {
-            request.flags |= Word::NESTED;
+        if let Some(context) = context {
+            request = request.nested(&self.map, &context.map);
         }
         match thread::try_acquire(&self.map, request, Location::caller(), ip()) {
             Ok(release) => release,
@@ -372,6 +439,10 @@ impl<T: ?Sized> WwMutex<T> {
             return false;
         }
         *owner = context.map_or(Owner::Alone, |context| {
+            if context.held.get() == 0 {
+                // It holds nothing that anybody could want.
+                context.age.wounded.store(false, Relaxed);
+            }
             Owner::Context(Arc::clone(&context.age))
         });
         true
@@ -428,6 +499,7 @@ impl<T: ?Sized> WwMutex<T> {
     ) -> WwMutexGuard<'a, T> {
         if let Some(context) = context {
             context.held.set(context.held.get() + 1);
+            context.contended.set(0);
         }
         WwMutexGuard {
             lock: self,

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use lockdep::raw::{Acquire, LockdepMap};
-use lockdep::{Class, Mode, ReportKind, Wait};
+use lockdep::{Class, Mode, Report, Wait};
 
 /// One column of the kernel's table: a kind of lock and a way of taking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,9 +107,24 @@ impl Bench {
         Rc::clone(lock)
     }
 
+    /// What tells its classes from those of other cases.
+    pub(crate) fn case(&self) -> &str {
+        &self.case
+    }
+
     pub(crate) fn lock(&self, kind: Kind, name: &'static str) {
+        self.acquire(kind, name, None);
+    }
+
+    /// While another lock serialises all who take several of the class.
+    pub(crate) fn lock_nested(&self, kind: Kind, name: &'static str, nest: (Kind, &'static str)) {
+        self.acquire(kind, name, Some(&self.get(nest.0, nest.1)));
+    }
+
+    fn acquire(&self, kind: Kind, name: &'static str, nest: Option<&LockdepMap>) {
         let acquire = Acquire {
             mode: kind.mode(),
+            nest,
             ..Acquire::default()
         };
         if self.get(kind, name).acquire(acquire).is_ok() {
@@ -145,15 +161,12 @@ impl Bench {
 }
 
 /// Runs a case: what was reported, in order.
-pub(crate) fn run(case: &str, body: &dyn Fn(&Bench)) -> Vec<ReportKind> {
+pub(crate) fn run(case: &str, body: &dyn Fn(&Bench)) -> Vec<Arc<Report>> {
     let before = lockdep::reports().len();
     let bench = Bench::new(case);
     body(&bench);
     let held = bench.held.take();
-    let reports = lockdep::reports()[before..]
-        .iter()
-        .map(|report| report.kind())
-        .collect();
+    let reports = lockdep::reports()[before..].to_vec();
     for (kind, name) in held.into_iter().rev() {
         bench.get(kind, name).release();
     }

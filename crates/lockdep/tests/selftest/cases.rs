@@ -14,6 +14,10 @@ pub(crate) struct Case {
     pub(crate) variant: String,
     /// Whether the kernel's lockdep must report it.
     pub(crate) reported: bool,
+    /// What a report of it must say.
+    pub(crate) says: Option<&'static str>,
+    /// Where it differs from the kernel's.
+    pub(crate) note: Option<&'static str>,
     pub(crate) body: Box<dyn Fn(&Bench)>,
 }
 
@@ -27,6 +31,8 @@ fn case(
         family,
         variant: variant.into(),
         reported,
+        says: None,
+        note: None,
         body: Box::new(body),
     }
 }
@@ -39,6 +45,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(readers());
     cases.extend(rings());
     cases.extend(interrupts());
+    cases.extend(crate::ww::all());
     cases.extend(queued());
     cases.extend(reclaim());
     cases.extend(softirq_is_not_hardirq());
