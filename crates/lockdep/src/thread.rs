@@ -6,11 +6,11 @@
 //! The rest of this module is the way in for every lock type.
 //!
 //! Each thread has a stack of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`), and with
-//! each lock the [`Node`] where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
-//! is a step from the node on top. If the thread has made the step before ([`Met`]), it is in order, and is known to lead to
+//! each lock the `Node` where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
+//! is a step from the node on top. If the thread has made the step before (`Met`), it is in order, and is known to lead to
 //! which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
 //!
-//! What is taken gets a [`Token`], which says how deep the stack is with it. A lock whose token is the stack's is the newest
+//! What is taken gets a `Token`, which says how deep the stack is with it. A lock whose token is the stack's is the newest
 //! one, and to release it is one store; whoever moves entries of the stack changes its token, so that those that were given
 //! out before are good for nothing, and their locks are looked up.
 //!
