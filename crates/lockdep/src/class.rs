@@ -160,15 +160,23 @@ pub struct Wait {
     pub(crate) outer: u8,
     /// What it allows to be taken under it.
     pub(crate) inner: u8,
+    /// Who shares waits for others who do: there is only so much to share.
+    pub(crate) permits: bool,
 }
 
 impl Wait {
     /// Not a lock: takes no part in this rule. Work queues and other pseudo-locks.
     pub const NONE: Self = Self::both(0);
     /// Never waits, but allows no sleep: a read-side critical section as of RCU.
-    pub const READ_SECTION: Self = Self { outer: 1, inner: 3 };
+    pub const READ_SECTION: Self = Self {
+        outer: 1,
+        ..Self::both(3)
+    };
     /// As [`READ_SECTION`](Wait::READ_SECTION), and must not be preempted.
-    pub const READ_SECTION_PINNED: Self = Self { outer: 1, inner: 2 };
+    pub const READ_SECTION_PINNED: Self = Self {
+        outer: 1,
+        ..Self::both(2)
+    };
     /// Spins. All that a signal handler may take.
     pub const SPIN: Self = Self::both(2);
     /// Spins, or sleeps where the whole program is built to preempt it: the kernel's `spinlock_t`.
@@ -177,11 +185,18 @@ impl Wait {
     pub const SLEEP: Self = Self::both(4);
     /// Suspends an asynchronous task; not to be waited for by who blocks the task's thread.
     pub const TASK: Self = Self::both(5);
+    /// As [`TASK`](Wait::TASK), and there are only so many who can have it at once.
+    #[cfg(feature = "tokio")]
+    pub(crate) const PERMIT: Self = Self {
+        permits: true,
+        ..Self::TASK
+    };
 
     const fn both(wait: u8) -> Self {
         Self {
             outer: wait,
             inner: wait,
+            permits: false,
         }
     }
 }

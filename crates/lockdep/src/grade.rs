@@ -10,6 +10,9 @@
 //! waits for what the next one holds. A witness may stand for several dependencies in a row: who held *A* and *G* when it
 //! took *B* held *A*, whatever lies between. The best layout is the grade. The idea is that of GoodLock (Havelund 2000),
 //! with the readers of `Documentation/locking/lockdep-design.rst`.
+//!
+//! A reader does not wait for a reader. It waits for a writer who waits for that reader. So between two readers belongs
+//! somebody who was seen to ask for the lock for writing: one more thread, which may hold nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +22,8 @@ use std::sync::Arc;
 pub enum Grade {
     /// A part of it was over before another began: a thread was started after it, or joined before.
     Ordered,
-    /// One thread was seen to do two parts of it. Two threads that run the same code would be enough.
+    /// Fewer threads were seen than it takes: one did two parts of it, or readers would have to wait for readers, and no other
+    /// thread was seen to write between them. More threads that run the same code, or a writer, would be enough.
     SingleThread,
     /// Two parts of it were always done under one lock that both held.
     Gated,
@@ -100,10 +104,15 @@ pub(crate) struct Taken {
     pub(crate) class: u32,
     /// Tells locks of one class apart.
     pub(crate) instance: u64,
-    /// The kernel's `read` argument of `lock_acquire`.
+    /// The kernel's `read` argument of `lock_acquire`, or [`PERMIT`](Taken::PERMIT).
     pub(crate) mode: u8,
     /// It keeps others out: pseudo-locks do not.
     pub(crate) excludes: bool,
+}
+
+impl Taken {
+    /// Shared, as long as there is something left to share.
+    pub(crate) const PERMIT: u8 = 3;
 }
 
 /// One acquisition that was seen.
@@ -134,6 +143,12 @@ impl Witness {
             .map(|gate| gate.class)
     }
 
+    /// Whether it says all that the other one says: the same thread takes the same lock, and holds no more.
+    pub(crate) fn says_more_than(&self, other: &Self) -> bool {
+        (self.run, &self.segment, self.taken) == (other.run, &other.segment, other.taken)
+            && self.held.iter().all(|held| other.held.contains(held))
+    }
+
     /// How much the two are worth as parts of one cycle, and the lock that keeps them apart.
     fn with(&self, other: &Self) -> (Grade, Option<u32>) {
         let (one, two) = (&self.segment, &other.segment);
@@ -157,7 +172,7 @@ pub(crate) struct Verdict {
     pub(crate) instances: Instances,
     /// The classes of the locks that keep its parts from each other.
     pub(crate) gates: Vec<u32>,
-    /// The threads that make it, by name and id, each waiting for what the next one holds.
+    /// The threads that make it, by name and id, each waiting for what the next one holds or, between two readers, asks for.
     pub(crate) threads: Vec<(Arc<str>, i32)>,
 }
 
@@ -190,15 +205,19 @@ struct Search<'a> {
     nodes: &'a [u32],
     /// Of the dependency from each class to the next.
     witnesses: &'a [&'a [Witness]],
+    /// Of each class: those who asked for its locks for writing.
+    writers: &'a [&'a [Witness]],
     best: Option<Verdict>,
     steps: u32,
 }
 
-/// Grades the cycle of these classes; `witnesses[n]` are those of the dependency from class `n` to the next one.
-pub(crate) fn grade(nodes: &[u32], witnesses: &[&[Witness]]) -> Verdict {
+/// Grades the cycle of these classes; `witnesses[n]` are those of the dependency from class `n` to the next one, `writers[n]`
+/// those who asked for locks of class `n` for writing.
+pub(crate) fn grade(nodes: &[u32], witnesses: &[&[Witness]], writers: &[&[Witness]]) -> Verdict {
     let mut search = Search {
         nodes,
         witnesses,
+        writers,
         best: None,
         steps: STEPS,
     };
@@ -269,35 +288,111 @@ impl<'a> Search<'a> {
         if !waits(first, last) {
             return;
         }
-        let next = parts.iter().skip(1).chain(std::iter::once(&parts[0]));
+        let before = parts.iter().skip(1).chain(std::iter::once(&parts[0]));
         let meet = parts
             .iter()
-            .zip(next)
+            .zip(before)
             .all(|(part, before)| before.witness.taken.instance == part.from.instance);
         let instances = if meet {
             Instances::Confirmed
         } else {
             Instances::ClassOnly
         };
-        if self
-            .best
-            .as_ref()
-            .is_some_and(|best| best.rank() >= (grade, instances))
-        {
-            return;
-        }
-        let mut gates = gates.to_vec();
-        gates.sort_unstable();
-        gates.dedup();
-        let threads = parts.iter().rev();
-        self.best = Some(Verdict {
+        let mut layout = Layout {
+            parts,
+            writers: Vec::new(),
             grade,
             instances,
+            gates: gates.to_vec(),
+        };
+        self.fill(&mut layout);
+    }
+
+    /// Puts a writer wherever a reader would wait for a reader, part by part.
+    fn fill(&mut self, layout: &mut Layout<'a, '_>) {
+        let rank = (layout.grade, layout.instances);
+        if self.best.as_ref().is_some_and(|best| best.rank() >= rank) {
+            return;
+        }
+        let at = layout.writers.len();
+        let Some(&part) = layout.parts.get(at) else {
+            self.best = Some(layout.verdict());
+            return;
+        };
+        let next = layout.parts[at.checked_sub(1).unwrap_or(layout.parts.len() - 1)];
+        if !needs_writer(part, next) {
+            layout.writers.push(None);
+            self.fill(layout);
+            layout.writers.pop();
+            return;
+        }
+        let taken = part.witness.taken;
+        let node = self.nodes.iter().position(|&class| class == taken.class);
+        let known = node.and_then(|node| self.writers.get(node)).copied();
+        let known = known.unwrap_or_default().iter().map(Some);
+        for writer in known.chain(std::iter::once(None)) {
+            if self.steps == 0 {
+                return;
+            }
+            self.steps -= 1;
+            let (grade, instances, gates) = (layout.grade, layout.instances, layout.gates.len());
+            if let Some(writer) = writer {
+                for other in layout.witnesses() {
+                    let (pair, gate) = writer.with(other);
+                    layout.grade = layout.grade.min(pair);
+                    layout.gates.extend(gate);
+                }
+                let same = (writer.run, writer.taken.instance);
+                if same != (part.witness.run, taken.instance) {
+                    layout.instances = Instances::ClassOnly;
+                }
+            } else {
+                layout.grade = layout.grade.min(Grade::SingleThread);
+            }
+            layout.writers.push(writer);
+            self.fill(layout);
+            layout.writers.pop();
+            (layout.grade, layout.instances) = (grade, instances);
+            layout.gates.truncate(gates);
+        }
+    }
+}
+
+/// A cycle laid out with parts, and what it is worth so far.
+struct Layout<'a, 'p> {
+    /// Backwards: each waits for the one before, the first for the last.
+    parts: &'p [Part<'a>],
+    /// Behind whom the parts wait, as far as they are readers who would wait for readers.
+    writers: Vec<Option<&'a Witness>>,
+    grade: Grade,
+    instances: Instances,
+    gates: Vec<u32>,
+}
+
+impl<'a> Layout<'a, '_> {
+    /// Everybody who takes part.
+    fn witnesses(&self) -> Vec<&'a Witness> {
+        let parts = self.parts.iter().map(|part| part.witness);
+        parts
+            .chain(self.writers.iter().flatten().copied())
+            .collect()
+    }
+
+    fn verdict(&self) -> Verdict {
+        let mut gates = self.gates.clone();
+        gates.sort_unstable();
+        gates.dedup();
+        let threads = self.parts.iter().zip(&self.writers).rev();
+        let threads = threads.flat_map(|(part, writer)| [Some(part.witness), *writer]);
+        Verdict {
+            grade: self.grade,
+            instances: self.instances,
             gates,
             threads: threads
-                .map(|part| (Arc::clone(&part.witness.comm), part.witness.tid))
+                .flatten()
+                .map(|witness| (Arc::clone(&witness.comm), witness.tid))
                 .collect(),
-        });
+        }
     }
 }
 
@@ -305,6 +400,12 @@ impl<'a> Search<'a> {
 /// a reader.
 fn waits(part: Part<'_>, next: Part<'_>) -> bool {
     part.witness.taken.mode != 2 || next.from.mode == 0
+}
+
+/// Whether it waits only if a writer waits there already. Who asks for a permit waits for those who have them.
+fn needs_writer(part: Part<'_>, next: Part<'_>) -> bool {
+    let (taken, held) = (part.witness.taken.mode, next.from.mode);
+    taken != 0 && held != 0 && (taken, held) != (Taken::PERMIT, Taken::PERMIT)
 }
 
 #[cfg(test)]
@@ -338,6 +439,11 @@ mod tests {
             comm: "test".into(),
             tid: 0,
         }
+    }
+
+    /// Of locks that nobody was seen to write.
+    fn grade(nodes: &[u32], witnesses: &[&[Witness]]) -> Verdict {
+        super::grade(nodes, witnesses, &[])
     }
 
     fn rank(nodes: &[u32], witnesses: &[&[Witness]]) -> (Grade, Instances) {
@@ -438,6 +544,33 @@ mod tests {
         assert_eq!(grade(&[1, 2], &[&ab, &ba]), Verdict::UNSEEN);
         read(&mut ab[0], 1);
         read(&mut ba[0], 1);
+        assert_eq!(grade(&[1, 2], &[&ab, &ba]).grade, Grade::SingleThread);
+
+        // Behind writers it does.
+        let (a, b) = ([witness(3, &[(1, 10)])], [witness(4, &[(2, 20)])]);
+        let with = |a: &[Witness], b: &[Witness]| super::grade(&[1, 2], &[&ab, &ba], &[a, b]);
+        let verdict = with(&a, &b);
+        assert_eq!(verdict.rank(), (Grade::Deadlock, Instances::Confirmed));
+        assert_eq!(verdict.threads.len(), 4);
+        assert_eq!(with(&a, &[]).grade, Grade::SingleThread);
+        let mut same = b.clone();
+        same[0].segment = a[0].segment.clone();
+        assert_eq!(with(&a, &same).grade, Grade::SingleThread);
+        let other = [witness(4, &[(2, 21)])];
+        assert_eq!(
+            with(&a, &other).rank(),
+            (Grade::Deadlock, Instances::ClassOnly)
+        );
+        let gated = [witness(4, &[(1, 10), (2, 20)])];
+        let verdict = with(&a, &gated);
+        assert_eq!((verdict.grade, &*verdict.gates), (Grade::Gated, &[1][..]));
+        let mut late = b.clone();
+        late[0].segment = segment(4, &[(1, 1), (4, 1)]);
+        assert_eq!(with(&a, &late).grade, Grade::SingleThread);
+
+        // Where only so many can share there is no need of one.
+        read(&mut ab[0], Taken::PERMIT);
+        read(&mut ba[0], Taken::PERMIT);
         assert_eq!(grade(&[1, 2], &[&ab, &ba]).grade, Grade::Deadlock);
     }
 

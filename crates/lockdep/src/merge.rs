@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::ReportKind;
 use crate::grade::{self, Instances, Segment, Taken, Witness};
 use crate::graph::Locker;
-use crate::record::{FileError, Finding, Record, RecordEdge};
+use crate::record::{FileError, Finding, Record, RecordClass, RecordEdge};
 use crate::report::cycle_signature;
 
 /// A dependency of the merged graph keeps so many witnesses, those of many runs before many of one.
@@ -73,7 +73,10 @@ impl Merger {
             .classes
             .iter()
             .map(|class| {
-                let mut class = class.clone();
+                let mut class = RecordClass {
+                    writers: Vec::new(),
+                    ..class.clone()
+                };
                 if self.shared.contains(plain(&class.name)) {
                     let run = record.runs.first().cloned().unwrap_or_default();
                     class.name += &format!(" [{} {}]", run.program, run.pid);
@@ -90,6 +93,15 @@ impl Merger {
                 at
             })
             .collect();
+        for (class, &at) in record.classes.iter().zip(&classes) {
+            let writers = class.writers.iter();
+            let writers: Vec<Witness> = writers
+                .map(|writer| self.witness(writer, record, &classes, first_run))
+                .collect();
+            let known = &mut self.record.classes[at].writers;
+            known.extend(writers);
+            thin(known);
+        }
         for edge in &record.edges {
             let (from, to) = (classes[edge.from], classes[edge.to]);
             let witnesses = edge
@@ -176,8 +188,10 @@ impl Merger {
     /// Where each run knows one lock of a class, it is taken for the same lock.
     fn one_lock_for_each_lonely_class(&mut self) {
         let mut locks: HashMap<(usize, u32), HashSet<u64>> = HashMap::new();
-        let witnesses = || self.record.edges.iter().flat_map(|edge| &edge.witnesses);
-        for witness in witnesses() {
+        let Record { edges, classes, .. } = &mut self.record;
+        let witnesses = edges.iter().flat_map(|edge| &edge.witnesses);
+        let writers = classes.iter().flat_map(|class| &class.writers);
+        for witness in witnesses.chain(writers) {
             for taken in witness.held.iter().chain([&witness.taken]) {
                 locks
                     .entry((witness.run, taken.class))
@@ -190,19 +204,19 @@ impl Merger {
             .filter(|(_, locks)| locks.len() > 1)
             .map(|((_, class), _)| class)
             .collect();
-        for edge in &mut self.record.edges {
-            for witness in &mut edge.witnesses {
-                let one = |taken: &Taken| Taken {
-                    instance: if many.contains(&taken.class) {
-                        taken.instance
-                    } else {
-                        0
-                    },
-                    ..*taken
-                };
-                witness.held = witness.held.iter().map(one).collect();
-                witness.taken = one(&witness.taken);
-            }
+        let one = |taken: &Taken| Taken {
+            instance: if many.contains(&taken.class) {
+                taken.instance
+            } else {
+                0
+            },
+            ..*taken
+        };
+        let witnesses = edges.iter_mut().flat_map(|edge| &mut edge.witnesses);
+        let writers = classes.iter_mut().flat_map(|class| &mut class.writers);
+        for witness in witnesses.chain(writers) {
+            witness.held = witness.held.iter().map(one).collect();
+            witness.taken = one(&witness.taken);
         }
     }
 
@@ -286,7 +300,9 @@ impl Merger {
         let edges = &self.record.edges;
         let nodes: Vec<u32> = cycle.iter().map(|&at| edges[at].from as u32).collect();
         let witnesses: Vec<&[Witness]> = cycle.iter().map(|&at| &*edges[at].witnesses).collect();
-        let verdict = grade::grade(&nodes, &witnesses);
+        let writers = |class: &u32| &*self.record.classes[*class as usize].writers;
+        let writers: Vec<&[Witness]> = nodes.iter().map(writers).collect();
+        let verdict = grade::grade(&nodes, &witnesses, &writers);
         let across_runs = !self.seen_by_one_run(&cycle);
         let name = |class: &u32| self.record.classes[*class as usize].name.clone();
         let classes: Vec<String> = nodes.iter().map(name).collect();

@@ -49,7 +49,11 @@ pub fn stats() -> Stats {
             max_chains: chain::CAPACITY,
             learning_chains: graph.learning_count(),
             stacks: graph.stacks.count(),
-            witnesses: graph.edges().map(|edge| edge.witnesses.len()).sum(),
+            witnesses: graph
+                .edges()
+                .map(|edge| edge.witnesses.len())
+                .sum::<usize>()
+                + classes().map(|id| graph.writers(id).len()).sum::<usize>(),
             max_depth: thread::DEPTH,
             reports,
         }

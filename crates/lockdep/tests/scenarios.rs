@@ -92,11 +92,21 @@ fn read_read_inversion() {
     };
     on_thread(|| reads(&a, &b));
     on_thread(|| reads(&b, &a));
+    // Reported at once: the next writer makes it a deadlock. But as long as nobody writes, nobody waits, and no more is said.
+    assert_eq!(
+        graded("readers"),
+        (Grade::SingleThread, Instances::Confirmed),
+        "no writer was seen"
+    );
+    on_thread(|| drop(a.write().unwrap()));
+    assert_eq!(graded("readers").0, Grade::SingleThread, "nobody writes b");
+    on_thread(|| drop(b.write().unwrap()));
     assert_eq!(
         graded("readers"),
         REAL,
         "a writer that waits keeps the second reader out"
     );
+    assert_eq!(report("readers").cycle_threads().len(), 4);
 
     // Readers that no waiting writer keeps out.
     let map = |name: &'static str| LockdepMap::new(Class::named(name), Wait::SLEEP);

@@ -19,6 +19,7 @@ pub(crate) use registry::{LockClass, SUBCLASSES};
 pub(crate) use usage::{Conflict, Context, Interrupt};
 
 use crate::chain::{self, ChainKey, Known, Word};
+use crate::grade::Witness;
 use crate::hash::BuildMultiply;
 use crate::report::Report;
 use crate::stack::{Depot, Stack};
@@ -60,6 +61,8 @@ pub(crate) struct Graph {
     pub(crate) reported: HashSet<String, BuildMultiply>,
     /// Chains of which it is of interest who makes them.
     learners: Table<ChainKey, observe::Learner>,
+    /// Of each class, some of those who asked for its locks for writing.
+    writers: Table<u32, Vec<Witness>>,
     /// The cycles that were reported, and in which of them a dependency takes part.
     cycles: Vec<observe::Cycle>,
     cycles_of: Table<(u32, u32), Vec<usize>>,
@@ -81,6 +84,7 @@ static GRAPH: Mutex<Graph> = Mutex::new(Graph {
     ended: 0,
     reported: HashSet::with_hasher(BuildMultiply::new()),
     learners: HashMap::with_hasher(BuildMultiply::new()),
+    writers: HashMap::with_hasher(BuildMultiply::new()),
     cycles: Vec::new(),
     cycles_of: HashMap::with_hasher(BuildMultiply::new()),
     ungraded: Vec::new(),

@@ -3,6 +3,9 @@
 //! A new chain of locks leaves a witness with each dependency that it amounts to. After that, every thread that meets the
 //! chain for the first time leaves one too, until enough is known of the chain: [`THREADS`] threads, or [`ASKS`] questions.
 //! A witness may raise the grade of a cycle that was reported long ago.
+//!
+//! Each class has witnesses too: of those who asked for its locks for writing, whatever they held, and if it was nothing. A
+//! reader waits for a reader only where there is such a one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use crate::thread::{HeldLock, Thread};
 
 /// A dependency keeps so many witnesses at most.
 const WITNESSES: usize = 12;
+/// A class keeps so many writers at most.
+const WRITERS: usize = 6;
 /// After so many threads have met a chain, the next ones are not asked.
 const THREADS: usize = 6;
 /// Nor are they after so many questions, whoever was asked.
@@ -53,7 +58,7 @@ impl Graph {
         self.learners.contains_key(&key)
     }
 
-    /// Leaves a witness with each dependency that this acquisition amounts to. Gives the reports whose grade rises.
+    /// Leaves a witness with each dependency that this acquisition amounts to, and with the class if it is for writing. Gives the reports whose grade rises.
     pub(crate) fn observe(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
         if next.word.is_try() || !next.word.is_checked() {
             return Vec::new();
@@ -65,7 +70,7 @@ impl Graph {
             .collect();
         edges.sort_unstable();
         edges.dedup();
-        if edges.is_empty() {
+        if edges.is_empty() && !next.word.is_write() {
             return Vec::new();
         }
         let mut held: Vec<Taken> = thread.held_here().map(|held| self.taken(&held)).collect();
@@ -84,10 +89,17 @@ impl Graph {
             let Some(edge) = &mut self.edges[id as usize] else {
                 continue;
             };
-            if edge.add_witness(&witness) {
+            if add_witness(&mut edge.witnesses, &witness, WITNESSES) {
                 let of = self.cycles_of.get(&(edge.from, edge.to));
                 cycles.extend(of.into_iter().flatten());
             }
+        }
+        if next.word.is_write() && self.add_writer(to, &witness) {
+            let before = self.class(to).map_or(&[][..], |class| &class.before);
+            let of = before
+                .iter()
+                .filter_map(|&edge| self.cycles_of.get(&(self.edge(edge).from, to)));
+            cycles.extend(of.flatten());
         }
         cycles.sort_unstable();
         cycles.dedup();
@@ -98,13 +110,32 @@ impl Graph {
     }
 
     fn taken(&self, lock: &HeldLock) -> Taken {
-        let class = lock.word.class();
+        let id = lock.word.class();
+        let class = self.class(id);
         Taken {
-            class,
+            class: id,
             instance: lock.address() as u64,
-            mode: lock.word.mode() as u8,
-            excludes: self.class(class).is_some_and(|class| class.wait.outer > 0),
+            mode: match lock.word.mode() as u8 {
+                1 if class.is_some_and(|class| class.wait.permits) => Taken::PERMIT,
+                mode => mode,
+            },
+            excludes: class.is_some_and(|class| class.wait.outer > 0),
         }
+    }
+
+    /// Somebody asks for a lock of this class for writing. Says whether that is something new.
+    fn add_writer(&mut self, class: u32, witness: &Witness) -> bool {
+        let known = self.writers.entry(class).or_default();
+        if known.iter().any(|known| known.says_more_than(witness)) {
+            return false;
+        }
+        known.retain(|known| !witness.says_more_than(known));
+        add_witness(known, witness, WRITERS)
+    }
+
+    /// Some of those who asked for locks of this class for writing.
+    pub(crate) fn writers(&self, class: u32) -> &[Witness] {
+        self.writers.get(&class).map_or(&[], Vec::as_slice)
     }
 
     /// Remembers a cycle that is reported now, or that was reported before under this signature.
@@ -167,7 +198,8 @@ impl Graph {
             .map(|ends| self.by_ends.get(&ends))
             .map(|id| id.map_or(none, |&id| &self.edge(id).witnesses))
             .collect();
-        grade::grade(nodes, &witnesses)
+        let writers: Vec<&[Witness]> = nodes.iter().map(|&class| self.writers(class)).collect();
+        grade::grade(nodes, &witnesses, &writers)
     }
 }
 
@@ -177,27 +209,27 @@ fn ends(nodes: &[u32]) -> impl Iterator<Item = (u32, u32)> + '_ {
     nodes.iter().copied().zip(next.copied())
 }
 
-impl Edge {
-    /// Adds a witness that says something new. When there is no room, it takes the place of one whose thread has another.
-    fn add_witness(&mut self, witness: &Witness) -> bool {
-        if self.witnesses.contains(witness) {
-            return false;
-        }
-        if self.witnesses.len() < WITNESSES {
-            self.witnesses.push(witness.clone());
-            return true;
-        }
-        let thread = |at: usize| self.witnesses[at].segment.thread;
-        if (0..WITNESSES).any(|at| thread(at) == witness.segment.thread) {
-            return false;
-        }
-        let twice = (1..WITNESSES).rfind(|&at| (0..at).any(|other| thread(other) == thread(at)));
-        twice.is_some_and(|at| {
-            self.witnesses[at] = witness.clone();
-            true
-        })
+/// Adds a witness that says something new. When there is no room, it takes the place of one whose thread has another.
+fn add_witness(witnesses: &mut Vec<Witness>, witness: &Witness, room: usize) -> bool {
+    if witnesses.contains(witness) {
+        return false;
     }
+    if witnesses.len() < room {
+        witnesses.push(witness.clone());
+        return true;
+    }
+    let thread = |at: usize| witnesses[at].segment.thread;
+    if (0..room).any(|at| thread(at) == witness.segment.thread) {
+        return false;
+    }
+    let twice = (1..room).rfind(|&at| (0..at).any(|other| thread(other) == thread(at)));
+    twice.is_some_and(|at| {
+        witnesses[at] = witness.clone();
+        true
+    })
+}
 
+impl Edge {
     /// The witnesses of two dependencies in a row: of the second, where they held the first lock all the while.
     pub(super) fn witnesses_of_both(first: &Self, second: &Self) -> Vec<Witness> {
         let held = |witness: &&Witness| witness.held.iter().any(|held| held.class == first.from);

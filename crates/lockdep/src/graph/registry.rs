@@ -189,6 +189,7 @@ impl Graph {
             if self.class(id).is_some() {
                 self.bridge(id);
             }
+            self.writers.remove(&id);
             if let Some(class) = self.classes.get_mut(id as usize).and_then(Option::take) {
                 for edge in class.after.into_iter().chain(class.before) {
                     self.remove_edge(edge);

@@ -6,6 +6,7 @@
 //! ```text
 //! run      PROGRAM PID
 //! class    NAME USAGE CHECKED SHARED-NAME LEVEL-TABLE LEVEL
+//! writer   RUN THREAD TID NAME CLOCK HELD TAKEN   (of the class above)
 //! edge     FROM TO LOCKERS REPORTED BRIDGE RUN THREAD TID BREAKS
 //! held     SITE ADDRESS FUNCTION…            (of the edge above)
 //! taken    SITE ADDRESS FUNCTION…            (of the edge above)
@@ -93,6 +94,9 @@ impl Record {
                 &table,
                 &level,
             ]);
+            for writer in &class.writers {
+                lines.witness("writer", writer);
+            }
         }
         for edge in &self.edges {
             let numbers =
@@ -116,7 +120,7 @@ impl Record {
             lines.place("held", &edge.held);
             lines.place("taken", &edge.taken);
             for witness in &edge.witnesses {
-                lines.witness(witness);
+                lines.witness("witness", witness);
             }
         }
         for finding in self
@@ -200,7 +204,7 @@ impl Lines {
         self.add(&fields);
     }
 
-    fn witness(&mut self, witness: &Witness) {
+    fn witness(&mut self, what: &str, witness: &Witness) {
         let Segment { thread, clock } = &witness.segment;
         let clock: Vec<String> = clock
             .iter()
@@ -208,7 +212,7 @@ impl Lines {
             .collect();
         let held: Vec<String> = witness.held.iter().map(taken_text).collect();
         self.add(&[
-            "witness",
+            what,
             &witness.run.to_string(),
             &thread.to_string(),
             &witness.tid.to_string(),
@@ -314,7 +318,12 @@ impl Reader {
                 shared_name: fields.flag()?,
                 level: Some((fields.text()?, fields.text()?))
                     .filter(|(table, _)| !table.is_empty()),
+                writers: Vec::new(),
             }),
+            "writer" => {
+                let class = record.classes.last_mut().ok_or("no class yet")?;
+                class.writers.push(fields.witness()?);
+            }
             "edge" => record.edges.push(RecordEdge {
                 from: fields.number()?,
                 to: fields.number()?,
@@ -374,6 +383,14 @@ impl Reader {
                 && edge.run < runs.len()
                 && edge.witnesses.iter().all(witness)
         };
+        if let Some(at) = classes
+            .iter()
+            .position(|class| !class.writers.iter().all(witness))
+        {
+            return Err(format!(
+                "damaged: class {at} has a writer of a class or run that is not there"
+            ));
+        }
         match edges.iter().position(|it| !edge(it)) {
             Some(at) => Err(format!(
                 "damaged: edge {at} names a class or run that is not there"

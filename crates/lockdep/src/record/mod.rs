@@ -58,6 +58,8 @@ pub struct RecordClass {
     pub checked: bool,
     /// It belongs to one object, and shares its name with the classes of others.
     pub shared_name: bool,
+    /// Some of those who asked for its locks for writing.
+    pub(crate) writers: Vec<Witness>,
 }
 
 /// One of the two locks of a dependency.
@@ -175,6 +177,7 @@ impl Record {
         };
         let mut cycles: Vec<(String, Vec<usize>)> = Vec::new();
         let mut edges: Vec<Edge> = Vec::new();
+        let mut writers: Vec<Vec<Witness>> = Vec::new();
         let mut breaks: Vec<Option<String>> = Vec::new();
         let mut index = HashMap::new();
         {
@@ -185,6 +188,7 @@ impl Record {
             }
             for (id, class) in graph.classes() {
                 index.insert(id, record.classes.len());
+                writers.push(graph.writers(id).to_vec());
                 let level = class
                     .level
                     .map(|level| (level.table.to_owned(), level.name.to_owned()));
@@ -194,6 +198,7 @@ impl Record {
                     level,
                     checked: class.checked,
                     shared_name: names[&*class.name] > 1,
+                    writers: Vec::new(),
                 });
             }
             let mut by_ends = HashMap::new();
@@ -241,6 +246,12 @@ impl Record {
                     .map(|witness| witness.with_classes(|id| class(id as u32)))
                     .collect(),
             });
+        }
+        for (known, writers) in record.classes.iter_mut().zip(writers) {
+            let renumbered = writers
+                .into_iter()
+                .map(|writer| writer.with_classes(|id| class(id as u32)));
+            known.writers = renumbered.collect();
         }
         if gone {
             // Witnesses may name classes that have ended.

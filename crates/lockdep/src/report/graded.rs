@@ -67,7 +67,8 @@ impl Report {
         self.graded().map_or_else(Vec::new, |graded| graded.gates)
     }
 
-    /// The threads that make the cycle, by name and id: each waits for what the next one holds.
+    /// The threads that make the cycle, by name and id: each waits for what the next one holds or, if both only read it, for
+    /// a writer between them who waits for the next one.
     #[must_use]
     pub fn cycle_threads(&self) -> Vec<(String, i32)> {
         let threads = self.graded().map_or_else(Vec::new, |graded| graded.threads);

@@ -23,7 +23,7 @@ impl Event {
     /// Who waits sleeps; who has promised may do anything.
     const WAIT: Wait = Wait {
         outer: Wait::SLEEP.outer,
-        inner: Wait::NONE.inner,
+        ..Wait::NONE
     };
 
     pub(crate) const fn new(class: Class) -> Self {

@@ -30,7 +30,7 @@ impl Semaphore {
     #[must_use]
     pub const fn new(permits: usize) -> Self {
         Self {
-            map: Map::new(Class::Site(Location::caller()), Wait::TASK),
+            map: Map::new(Class::Site(Location::caller()), Wait::PERMIT),
             inner: tokio::sync::Semaphore::const_new(permits),
         }
     }
@@ -39,7 +39,7 @@ impl Semaphore {
     #[must_use]
     pub const fn named(name: &'static str, permits: usize) -> Self {
         Self {
-            map: Map::new(Class::Name(Cow::Borrowed(name)), Wait::TASK),
+            map: Map::new(Class::Name(Cow::Borrowed(name)), Wait::PERMIT),
             inner: tokio::sync::Semaphore::const_new(permits),
         }
     }
@@ -48,7 +48,7 @@ impl Semaphore {
     #[must_use]
     pub fn with_class(class: impl Into<Class>, permits: usize) -> Self {
         Self {
-            map: Map::of(class.into(), Wait::TASK),
+            map: Map::of(class.into(), Wait::PERMIT),
             inner: tokio::sync::Semaphore::const_new(permits),
         }
     }

@@ -217,7 +217,7 @@ impl Printer<'_> {
 
     /// `print_lock_name`: ` (name){usage}-{outer:inner}`.
     fn class(&self, class: &ClassText) -> String {
-        let Wait { outer, inner } = class.wait;
+        let Wait { outer, inner, .. } = class.wait;
         let (outer, inner) = (self.wait_number(outer), self.wait_number(inner));
         format!(
             " ({}){{{}}}-{{{outer}:{inner}}}",
