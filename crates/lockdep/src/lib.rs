@@ -54,6 +54,7 @@ mod fork;
 mod grade;
 mod graph;
 mod hash;
+mod held;
 mod key;
 mod merge;
 mod met;

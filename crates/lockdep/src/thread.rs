@@ -5,16 +5,12 @@
 //!
 //! The rest of this module is the way in for every lock type.
 //!
-//! Each thread has a stack of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`), and with
-//! each lock the `Node` where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
-//! is a step from the node on top. If the thread has made the step before (`Met`), it is in order, and is known to lead to
+//! Each thread has a [stack](Stack) of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`), and
+//! with each lock the [`Node`] where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
+//! is a step from the node on top. If the thread has made the step before ([`Met`]), it is in order, and is known to lead to
 //! which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
 //!
-//! What is taken gets a `Token`, which says how deep the stack is with it. A lock whose token is the stack's is the newest
-//! one, and to release it is one store; whoever moves entries of the stack changes its token, so that those that were given
-//! out before are good for nothing, and their locks are looked up.
-//!
-//! The stack is plain cells without a destructor: it works in thread-local destructors too.
+//! All of it is plain cells without a destructor: it works in thread-local destructors too.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -23,15 +19,14 @@ use crate::chain::{ChainKey, Word};
 use crate::class::Map;
 use crate::fork;
 use crate::graph;
+use crate::held::{Entry, Stack};
 use crate::met::{Met, Node};
 use crate::miss;
 use crate::sync::WouldDeadlock;
 use crate::warn;
 
+pub(crate) use crate::held::{DEPTH, HeldLock, INTERRUPT, Token};
 pub use crate::spawn::{Builder, JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
-
-/// How many locks a thread may hold before the validator loses sight of the rest. The kernel's `MAX_LOCK_DEPTH` is 48.
-pub(crate) const DEPTH: usize = 64;
 
 /// How a lock is taken: the kernel's `read` argument of `lock_acquire`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,118 +106,6 @@ impl Request {
     }
 }
 
-/// One lock that a thread holds: the kernel's `struct held_lock`.
-#[derive(Clone, Copy)]
-pub(crate) struct HeldLock {
-    /// Of the chain that ends with this lock.
-    pub(crate) key: ChainKey,
-    /// Address of the lock's [`Map`]; one more while the lock is pinned.
-    pub(crate) map: usize,
-    /// The code that took it.
-    pub(crate) ip: usize,
-    pub(crate) word: Word,
-}
-
-/// In the place of a lock's address: here a signal handler interrupted the thread.
-pub(crate) const INTERRUPT: usize = 2;
-
-impl HeldLock {
-    /// Whether it is the lock with this address.
-    pub(crate) const fn is(&self, map: usize) -> bool {
-        self.address() == map
-    }
-
-    /// The lock's address.
-    pub(crate) const fn address(&self) -> usize {
-        self.map & !1
-    }
-}
-
-/// A place in the stack: what must be stored when a lock is taken. The fields are [`HeldLock`]'s.
-#[derive(Clone, Copy)]
-struct Entry {
-    /// Where the thread stands with this lock.
-    node: Node,
-    map: usize,
-    ip: usize,
-    word: Word,
-}
-
-impl Entry {
-    const fn is(&self, map: usize) -> bool {
-        self.map & !1 == map
-    }
-}
-
-/// The stack. A place is the same index into each array, which costs no instruction, as a place of four words would.
-struct Stack {
-    node: [Cell<Node>; DEPTH + 1],
-    map: [Cell<usize>; DEPTH + 1],
-    ip: [Cell<usize>; DEPTH + 1],
-    word: [Cell<Word>; DEPTH + 1],
-}
-
-impl Stack {
-    const fn new() -> Self {
-        Self {
-            node: [const { Cell::new(Node::UNREGISTERED) }; DEPTH + 1],
-            map: [const { Cell::new(0) }; DEPTH + 1],
-            ip: [const { Cell::new(0) }; DEPTH + 1],
-            word: [const { Cell::new(Word(0)) }; DEPTH + 1],
-        }
-    }
-
-    #[inline(always)]
-    fn get(&self, at: usize) -> Entry {
-        Entry {
-            node: self.node[at].get(),
-            map: self.map[at].get(),
-            ip: self.ip[at].get(),
-            word: self.word[at].get(),
-        }
-    }
-
-    #[inline(always)]
-    fn set(&self, at: usize, entry: Entry) {
-        self.node[at].set(entry.node);
-        self.map[at].set(entry.map);
-        self.ip[at].set(entry.ip);
-        self.word[at].set(entry.word);
-    }
-}
-
-/// How deep the stack is, in the low eight bits, and above them how often its entries were moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token(u64);
-
-impl Token {
-    const DEPTH: u64 = 0xff;
-    /// Of a lock that is not in the stack.
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    #[inline(always)]
-    const fn depth(self) -> usize {
-        (self.0 & Self::DEPTH) as usize
-    }
-
-    /// With one lock more.
-    #[inline(always)]
-    const fn push(self) -> Self {
-        Self(self.0 + 1)
-    }
-
-    /// Without the newest lock.
-    #[inline(always)]
-    const fn pop(self) -> Self {
-        Self(self.0 - 1)
-    }
-
-    /// After entries were moved: no token that was given out before is ever equal to this or a later one.
-    const fn moved(self, depth: usize) -> Self {
-        Self((self.0 | Self::DEPTH) + 1 + depth as u64)
-    }
-}
-
 /// What the validator knows about a thread.
 // In this order, so that all that every acquisition reads is together.
 #[repr(C)]
@@ -243,7 +126,7 @@ pub(crate) struct Thread {
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            top: Cell::new(Token(0)),
+            top: Cell::new(Token::EMPTY),
             context: Cell::new(0),
             held: Stack::new(),
             met: Met::new(),
