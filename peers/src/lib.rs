@@ -2,12 +2,13 @@
 //!
 //! One program, `peer`, is every one of them, a process each: `peer serve LOCK` is told what to measure ([`serve`]), and
 //! `peer scenario LOCK SCENARIO` plays one of eleven short programs and says what the validator thought of it
-//! ([`scenario`]). `peer-detecting` is the same with parking_lot's `deadlock_detection`. userlink's `bench` program starts
+//! ([`scenario`]). `peer memory` says what lockdep remembers in how many bytes ([`memory`]). `peer-detecting` is the same with parking_lot's `deadlock_detection`. userlink's `bench` program starts
 //! them, in turns.
 
 pub mod cells;
 pub mod family;
 pub mod locks;
+pub mod memory;
 pub mod scenario;
 pub mod serve;
 
@@ -22,9 +23,13 @@ pub fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["serve", lock] => serve::serve(lock).with_context(|| format!("serve {lock}")),
+        ["memory"] => {
+            memory::tell();
+            Ok(())
+        }
         ["scenario", lock, scenario] => {
             scenario::play(lock, scenario).with_context(|| format!("{lock}, {scenario}"))
         }
-        _ => bail!("usage: peer serve LOCK, peer scenario LOCK SCENARIO"),
+        _ => bail!("usage: peer serve LOCK, peer scenario LOCK SCENARIO, peer memory"),
     }
 }

@@ -102,3 +102,34 @@ impl Lock for Ours {
         self.0.lock().expect("never poisoned")
     }
 }
+
+/// Our own, over parking_lot's lock.
+pub struct OursParkingLot(lockdep::parking_lot::Mutex<u64>);
+
+impl OursParkingLot {
+    fn of(class: impl Into<lockdep::Class>) -> Self {
+        let raw = lockdep::parking_lot::RawMutex::with_class(class);
+        Self(lockdep::parking_lot::Mutex::from_raw(raw, 0))
+    }
+}
+
+impl Lock for OursParkingLot {
+    type Guard<'a> = lockdep::parking_lot::MutexGuard<'a, u64>;
+
+    fn new() -> Self {
+        Self(lockdep::parking_lot::const_mutex(0))
+    }
+
+    fn nest() -> [Self; 4] {
+        ["first", "second", "third", "fourth"].map(|name| Self::of(lockdep::Class::named(name)))
+    }
+
+    fn fresh() -> [Self; 2] {
+        ["held", "taken"].map(|name| Self::of(lockdep::DynamicClass::new(name)))
+    }
+
+    #[inline(always)]
+    fn lock(&self) -> Self::Guard<'_> {
+        self.0.lock()
+    }
+}

@@ -21,6 +21,7 @@ pub fn serve(lock: &str) -> Result<()> {
         "tracing-parking_lot" => rounds(Cells::<locks::TracingParkingLot>::default()),
         "no_deadlocks" => rounds(Cells::<locks::NoDeadlocks>::default()),
         "lockdep" => rounds(Cells::<locks::Ours>::default()),
+        "lockdep-parking_lot" => rounds(Cells::<locks::OursParkingLot>::default()),
         _ => bail!("no lock is called so"),
     }
 }

@@ -37,7 +37,7 @@ const PARKING_LOT: usize = 1;
 const TRACING: usize = 3;
 const OURS: usize = 6;
 
-const LOCKS: [Lock; 7] = [
+const LOCKS: [Lock; 8] = [
     lock("std", "std::sync::Mutex", STD, 1),
     lock("parking_lot", "parking_lot", PARKING_LOT, 1),
     lock(
@@ -55,6 +55,12 @@ const LOCKS: [Lock; 7] = [
     ),
     lock("no_deadlocks", "no_deadlocks", STD, 200),
     lock("lockdep", "lockdep", STD, 1),
+    lock(
+        "lockdep-parking_lot",
+        "lockdep's parking_lot",
+        PARKING_LOT,
+        1,
+    ),
 ];
 
 const fn lock(id: &'static str, name: &'static str, bare: usize, fewer: usize) -> Lock {
@@ -133,6 +139,10 @@ type Figures = [[f64; LOCKS.len()]; CELLS.len()];
 pub(crate) fn measure(programs: &Path) -> Result<Vec<Row>> {
     let figures = figures(programs)?;
     print_added(&figures);
+    let [class, chain, edge] = peer::memory(programs)?;
+    println!(
+        "lockdep's memory: {class} bytes a class, {chain} a chain, {edge} an edge with both stacks and its witnesses\n"
+    );
     Ok(rows(&figures))
 }
 

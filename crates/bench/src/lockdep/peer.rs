@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 /// One round of a cell.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,19 @@ impl Peer {
             _ => bail!("cell {cell}: the peer said {line:?}"),
         }
     }
+}
+
+/// The bytes of one class, one chain and one edge of lockdep's.
+pub(super) fn memory(programs: &Path) -> Result<[usize; 3]> {
+    let mut command = Command::new(programs.join(program("lockdep")));
+    let output = command
+        .arg("memory")
+        .output()
+        .with_context(|| format!("{command:?} (`./x bench lockdep` builds it)"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let figures: Result<Vec<usize>, _> = said.split_whitespace().map(str::parse).collect();
+    let figures = figures.ok().and_then(|figures| figures.try_into().ok());
+    figures.ok_or_else(|| anyhow!("peer memory said {said:?}"))
 }
 
 impl Drop for Peer {
