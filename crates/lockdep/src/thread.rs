@@ -5,10 +5,10 @@
 //!
 //! The rest of this module is the way in for every lock type.
 //!
-//! Each thread has a [stack](Stack) of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`), and
-//! with each lock the [`Node`] where the thread stands since it took it: the chain that ends with it, in one word. To take a lock
-//! is a step from the node on top. If the thread has made the step before ([`Met`]), it is in order, and is known to lead to
-//! which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
+//! Each thread has a stack of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`, here in
+//! `held`), and with each lock the node where the thread stands since it took it: the chain that ends with it, in one word.
+//! To take a lock is a step from the node on top. If the thread has made the step before (`met`), it is in order, and is
+//! known to lead to which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
 //!
 //! All of it is plain cells without a destructor: it works in thread-local destructors too.
 
