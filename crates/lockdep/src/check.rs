@@ -173,16 +173,14 @@ impl Check<'_> {
     /// Goes back over the locks held and adds a dependency from each, until one that has dependencies of its own which say
     /// the rest (`kernel/locking/lockdep.c: check_prevs_add`). A try-lock has none. A recursive reader's say less: the path
     /// through it is not a strong one for who follows it shared. And a dependency that closes a cycle says nothing more,
-    /// because no search follows it, be it that of the new lock or one among those held. In these cases the walk goes on,
-    /// where the kernel's stops.
+    /// because no search follows it. In these two cases the walk goes on, where the kernel's stops.
     fn add_dependencies(&mut self) {
         let mut between: Vec<&'static LevelInfo> = Vec::new();
-        let closed = self.closed_by_held();
         let thread = self.thread;
         for prev in thread.held_here() {
             if prev.word.is_checked() && prev.word.class() != self.next.word.class() {
                 let followed = self.add_dependency(&prev, &between);
-                if followed && !closed && !prev.word.is_try() && !prev.word.is_recursive_read() {
+                if followed && !prev.word.is_try() && !prev.word.is_recursive_read() {
                     break;
                 }
             }
@@ -192,31 +190,6 @@ impl Check<'_> {
                     .and_then(|class| class.level),
             );
         }
-    }
-
-    /// Whether a cycle was closed when the locks that are held now were taken: then searches do not follow all that lies
-    /// between them.
-    fn closed_by_held(&mut self) -> bool {
-        if self.graph.reported_cycles().next().is_none() {
-            return false;
-        }
-        let held: Vec<HeldLock> = self
-            .thread
-            .held_here()
-            .filter(|held| held.word.is_checked())
-            .collect();
-        let pairs = held
-            .iter()
-            .enumerate()
-            .flat_map(|(at, newer)| held[at + 1..].iter().map(move |older| (older, newer)));
-        for (older, newer) in pairs {
-            let edge = self.graph.find_edge(older.word.class(), newer.word.class());
-            let lockers = Locker::of(older.word, newer.word);
-            if edge.is_some_and(|edge| edge.reported || !edge.lockers.contains(lockers)) {
-                return true;
-            }
-        }
-        false
     }
 
     /// `kernel/locking/lockdep.c: check_prev_add`. Says whether searches follow the dependency.

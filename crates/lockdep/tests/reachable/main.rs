@@ -130,15 +130,6 @@ fn a_reported_dependency_hides_no_other_one() {
     assert_eq!(outcome, Outcome::Found, "{reports:?}");
 }
 
-/// B -> A and A -> B are a circle, so searches do not follow the second one from B. B -> D must not be left to A -> D.
-#[test]
-fn a_reported_dependency_among_those_held_hides_no_other_one() {
-    let threads = ["rA B -B D -A B -B -D", "B rA rD -D -A -B"];
-    let kinds = [Kind::RwLock, Kind::Mutex, Kind::Mutex, Kind::RwLock];
-    let (reports, outcome) = run(&Program::parse(&kinds, &threads));
-    assert_eq!(outcome, Outcome::Found, "{reports:?}");
-}
-
 /// Who reads waits for who reads only behind a writer, and that writer must be a thread of its own.
 #[test]
 fn readers_are_a_deadlock_only_with_writers_between_them() {
