@@ -36,6 +36,7 @@ pub(crate) struct Run {
     ///
     /// `mlx5` is the card of the PCI function at ADDRESS (default 0000:00:09.0).
     /// `netdevsim` is a simulated device with the number ADDRESS (default 10); its key is `ports` (default 1).
+    /// `none` is no device at all.
     #[arg(long = "device", value_name = "DEVICE", verbatim_doc_comment)]
     pub(crate) devices: Vec<String>,
 
@@ -58,6 +59,10 @@ pub(crate) struct Run {
     /// Write the kernel-style log to FILE when the command has ended
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+
+    /// Write what clients and devlink say to each other to FILE, as `tcpdump -i nlmon0 -w FILE` would
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capture: Option<PathBuf>,
 
     /// Write the observed lock graph to FILE (JSON) when the command has ended
     #[arg(long, value_name = "FILE")]

@@ -6,7 +6,7 @@ use anyhow::{Context, Error, anyhow, bail};
 use driver_core::pci::Address;
 
 /// The forms that `--device` takes, for error messages.
-const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N]";
+const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N], none";
 
 /// One device to plug in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,17 @@ impl DeviceSpec {
     pub(crate) fn default_device() -> Self {
         Self::Mlx5 {
             address: Address::new(0, 0, 9, 0).expect("0000:00:09.0 is an address"),
+        }
+    }
+
+    /// What a `--device` plugs in: nothing, if it is `none`.
+    ///
+    /// # Errors
+    /// A text that names the mistake.
+    pub(crate) fn parse(text: &str) -> Result<Option<Self>, Error> {
+        match text {
+            "none" => Ok(None),
+            text => text.parse().map(Some),
         }
     }
 }

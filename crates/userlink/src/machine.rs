@@ -23,6 +23,7 @@ use netlink::genl::{Genl, Upstream};
 use rustix::io::Errno;
 use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire};
 
+use crate::capture::Capture;
 use crate::devices::DeviceSpec;
 use crate::session::ClientSession;
 
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) udev_names: bool,
     /// Where the log goes in the end.
     pub(crate) log: Option<PathBuf>,
+    /// Where all datagrams go.
+    pub(crate) capture: Option<PathBuf>,
     /// Where the lock graph goes in the end.
     pub(crate) lock_graph: Option<PathBuf>,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Machine {
     genl: Arc<Genl>,
     net_core: Arc<NetCore>,
     wire: Arc<Wire>,
+    capture: Option<Arc<Capture>>,
     config: Config,
     /// The drivers, which stay loaded as long as the machine runs.
     _modules: Modules,
@@ -130,10 +134,16 @@ impl Machine {
             .map_err(failed("load the drivers"))?;
         serve_dmesg(side, klog);
 
+        let capture = config.capture.as_deref().map(Capture::create);
+        let capture = capture
+            .transpose()
+            .map_err(|error| format!("cannot write what --capture asks for: {error}"))?;
+
         let machine = Arc::new(Self {
             genl,
             net_core,
             wire,
+            capture,
             config,
             _modules: modules,
         });
@@ -144,6 +154,11 @@ impl Machine {
     /// Generic netlink.
     pub(crate) fn genl(&self) -> &Genl {
         &self.genl
+    }
+
+    /// Where datagrams are written down, if anywhere.
+    pub(crate) fn capture(&self) -> Option<&Arc<Capture>> {
+        self.capture.as_ref()
     }
 
     /// Namespaces and network devices.

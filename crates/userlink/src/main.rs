@@ -3,6 +3,7 @@
 //! [`args`] says what can be asked for, a module a verb does it, and [`machine`] puts the parts of the simulated kernel together.
 
 mod args;
+mod capture;
 mod devices;
 mod dmesg;
 mod lockdep_cmd;

@@ -46,9 +46,9 @@ fn config(args: Run) -> Result<Config, Error> {
     };
     let mut devices = Vec::new();
     for device in &args.devices {
-        devices.push(device.parse()?);
+        devices.extend(DeviceSpec::parse(device)?);
     }
-    if devices.is_empty() {
+    if args.devices.is_empty() {
         devices.push(DeviceSpec::default_device());
     }
     Ok(Config {
@@ -57,6 +57,7 @@ fn config(args: Run) -> Result<Config, Error> {
         november_2021: args.driver_locking == DriverLocking::November2021,
         udev_names: args.netdev_names == NetdevNames::Udev,
         log: args.log,
+        capture: args.capture,
         lock_graph: args.lock_graph,
     })
 }

@@ -7,6 +7,7 @@ use netlink::genl::{self, Caller, Genl, NetId, NetnsRef, SendError, Transport, U
 use rustix::io::Errno;
 use sandbox::{ClientSocket, Sender, Session};
 
+use crate::capture::Capture;
 use crate::machine::{GROUPS, Machine};
 
 /// A client's socket, in the middle between its two sides.
@@ -22,7 +23,10 @@ impl ClientSession {
         let socket = Arc::new(genl::Socket::new(
             NetId(client.netns_cookie()),
             Arc::new(Options(Arc::clone(&client))),
-            Box::new(Queue(Arc::clone(&client))),
+            Box::new(Queue {
+                client: Arc::clone(&client),
+                capture: machine.capture().cloned(),
+            }),
         ));
         machine.genl().attach(Arc::clone(&socket));
         Self {
@@ -50,6 +54,9 @@ impl Session for ClientSession {
             machine: &self.machine,
             sender,
         };
+        if let Some(capture) = self.machine.capture() {
+            capture.heard(datagram);
+        }
         for part in self.genl().receive(&self.socket, &caller, datagram) {
             match part {
                 Unclaimed::Message(range) => self.relay(&datagram[range], sender),
@@ -82,11 +89,23 @@ impl Drop for ClientSession {
 }
 
 /// The way to a client.
-struct Queue(Arc<ClientSocket>);
+struct Queue {
+    client: Arc<ClientSocket>,
+    capture: Option<Arc<Capture>>,
+}
 
 impl Transport for Queue {
     fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        self.0.try_send(datagram).map_err(|errno| match errno {
+        let mut sent = Ok(());
+        let mut send = || {
+            sent = self.client.try_send(datagram);
+            sent.is_ok()
+        };
+        match &self.capture {
+            Some(capture) => capture.said(datagram, send),
+            None => _ = send(),
+        }
+        sent.map_err(|errno| match errno {
             Errno::AGAIN => SendError::Full,
             _ => SendError::Gone,
         })

@@ -1,0 +1,88 @@
+//! What clients and the machine say to each other, written down: `--capture`.
+//!
+//! The file is what `tcpdump -i nlmon0 -w FILE` writes on a real machine (pcap, link type `LINKTYPE_NETLINK`), so Wireshark and tcpdump
+//! read it. Only what the machine itself hears and says is in it; the real kernel's part of a conversation can be captured with nlmon.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lockdep::Mutex;
+
+/// `LINKTYPE_NETLINK`.
+const LINK_TYPE: u32 = 253;
+/// `ARPHRD_NETLINK`.
+const HARDWARE: u16 = 824;
+/// `NETLINK_GENERIC`.
+const PROTOCOL: u16 = 16;
+/// The bytes that stand before every datagram: packet type, hardware type, an address of no use here, protocol.
+const COOKED: usize = 16;
+
+/// Which way a datagram goes (`include/uapi/linux/if_packet.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum To {
+    /// `PACKET_USER`.
+    Client = 6,
+    /// `PACKET_KERNEL`.
+    Kernel = 7,
+}
+
+/// A file of datagrams.
+#[derive(Debug)]
+pub(crate) struct Capture(Mutex<File>);
+
+impl Capture {
+    /// Makes the file.
+    pub(crate) fn create(path: &Path) -> io::Result<Arc<Self>> {
+        let mut header = Vec::with_capacity(24);
+        header.extend(0xa1b2_c3d4_u32.to_ne_bytes()); // with microseconds
+        header.extend(2_u16.to_ne_bytes());
+        header.extend(4_u16.to_ne_bytes());
+        header.extend([0; 8]);
+        header.extend((256 * 1024_u32).to_ne_bytes());
+        header.extend(LINK_TYPE.to_ne_bytes());
+        let mut file = File::create(path)?;
+        file.write_all(&header)?;
+        Ok(Arc::new(Self(Mutex::named("capture", file))))
+    }
+
+    /// Writes a datagram to the machine down.
+    pub(crate) fn heard(&self, datagram: &[u8]) {
+        self.around(To::Kernel, datagram, || true);
+    }
+
+    /// Writes a datagram to a client down, and lets `send` send it; what was not sent is not in the file. Nobody sees an answer whose
+    /// record is still to come.
+    pub(crate) fn said(&self, datagram: &[u8], send: impl FnOnce() -> bool) {
+        self.around(To::Client, datagram, send);
+    }
+
+    fn around(&self, to: To, datagram: &[u8], send: impl FnOnce() -> bool) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let length = (COOKED + datagram.len()) as u32;
+        let mut record = Vec::with_capacity(16 + length as usize);
+        for word in [now.as_secs() as u32, now.subsec_micros(), length, length] {
+            record.extend(word.to_ne_bytes());
+        }
+        record.extend((to as u16).to_be_bytes());
+        record.extend(HARDWARE.to_be_bytes());
+        record.extend([0; 10]);
+        record.extend(PROTOCOL.to_be_bytes());
+        record.extend(datagram);
+        let mut file = self
+            .0
+            .lock()
+            .unwrap_or_else(lockdep::PoisonError::into_inner);
+        // A full disk must not stop the machine; the file is short then.
+        let start = file.stream_position();
+        let _ = file.write_all(&record);
+        if let (false, Ok(start)) = (send(), start) {
+            let _ = file.set_len(start);
+            let _ = file.seek(SeekFrom::Start(start));
+        }
+    }
+}
