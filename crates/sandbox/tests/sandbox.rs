@@ -298,7 +298,9 @@ fn signals_reach_the_command() {
             );
             let service = folder().join("echo_service");
             let mut running = command(who, service.to_str().unwrap());
-            running.args(["sh", "-c", &script]).stdout(Stdio::piped());
+            // A background job of a shell has some of them ignored, and a shell cannot trap what it began with ignored.
+            running.args(["env", "--default-signal", "sh", "-c", &script]);
+            running.stdout(Stdio::piped());
             let mut running = running.spawn().unwrap();
             let mut out = std::io::BufReader::new(running.stdout.take().unwrap());
             let mut line = String::new();
