@@ -27,6 +27,7 @@ use net_core::{Net, NetId};
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
+use crate::nested::Rel;
 use crate::notify;
 use crate::ops::Ops;
 use crate::param::ParamItem;
@@ -40,13 +41,24 @@ use crate::subsystem::Subsystem;
 pub struct Devlink {
     subsystem: Arc<Subsystem>,
     index: u32,
-    dev: Arc<Device>,
+    /// None for an instance that devices share; its names come from the index then.
+    dev: Option<Arc<Device>>,
+    /// The index as a name.
+    index_name: String,
     driver_name: String,
+    /// What the instance is nested in.
+    rel: lockdep::Mutex<Option<Arc<Rel>>>,
+    /// What is nested in the instance, by the number of the relation.
+    nested_rels: lockdep::Mutex<BTreeMap<u32, Arc<Rel>>>,
     /// The namespace; written under the instance lock, read by anyone. Not a pin: the namespace may be gone.
     net: lockdep::RwLock<Arc<Net>>,
     registered: AtomicBool,
     lock: OrderedMutex<DevlinkLock, State>,
 }
+
+/// The bus name of an instance without a device, and the one by which a client says that the device name is an index
+/// (`DEVLINK_INDEX_BUS_NAME`).
+pub(crate) const INDEX_BUS_NAME: &str = "devlink_index";
 
 /// What the instance lock protects.
 pub(crate) struct State {
@@ -83,17 +95,18 @@ impl Devlink {
         index: u32,
         ops: Arc<dyn Ops>,
         net: Arc<Net>,
-        dev: Arc<Device>,
+        dev: Option<Arc<Device>>,
+        driver_name: String,
     ) -> Self {
-        let driver_name = dev
-            .driver()
-            .map_or_else(String::new, |driver| driver.name().to_owned());
         let class = DynamicClass::new("&devlink->lock");
         Self {
             subsystem,
             index,
             dev,
+            index_name: index.to_string(),
             driver_name,
+            rel: lockdep::Mutex::named("&devlink->rel", None),
+            nested_rels: lockdep::Mutex::named("&devlink->nested_rels", BTreeMap::new()),
             net: lockdep::RwLock::named("&devlink->_net", net),
             registered: AtomicBool::new(false),
             lock: OrderedMutex::with_class(class, State::new(ops)),
@@ -105,19 +118,39 @@ impl Devlink {
         self.index
     }
 
-    /// First half of the handle: the name of the device's bus.
+    /// First half of the handle: the name of the device's bus, `devlink_index` without a device.
     pub fn bus_name(&self) -> &str {
-        self.dev.bus()
+        self.dev.as_ref().map_or(INDEX_BUS_NAME, |dev| dev.bus())
     }
 
-    /// Second half of the handle: the device's name.
+    /// Second half of the handle: the device's name, the index without a device.
     pub fn dev_name(&self) -> &str {
-        self.dev.name()
+        self.dev
+            .as_ref()
+            .map_or(&self.index_name, |dev| dev.name())
     }
 
-    /// The device that the instance belongs to.
-    pub fn dev(&self) -> &Arc<Device> {
-        &self.dev
+    /// The device that the instance belongs to; `None` if several share it.
+    pub fn dev(&self) -> Option<&Arc<Device>> {
+        self.dev.as_ref()
+    }
+
+    /// What the instance is nested in.
+    pub(crate) fn rel(&self) -> lockdep::MutexGuard<'_, Option<Arc<Rel>>> {
+        self.rel
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What is nested in the instance.
+    pub(crate) fn nested_rels(&self) -> lockdep::MutexGuard<'_, BTreeMap<u32, Arc<Rel>>> {
+        self.nested_rels
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_rel(&self, rel: &Arc<Rel>) {
+        *self.rel() = Some(Arc::clone(rel));
     }
 
     /// Name of the driver that made the instance.
@@ -168,6 +201,15 @@ impl Devlink {
             },
             held,
         }
+    }
+
+    /// Locks the instance unless somebody has it (`devl_trylock`): its objects, without a permission for further locks.
+    pub(crate) fn try_lock(self: &Arc<Self>) -> Option<Objects<'_>> {
+        let state = self.lock.try_lock()?;
+        Some(Objects {
+            devlink: self,
+            state,
+        })
     }
 
     /// Locks the instance for a request from `net`.
@@ -323,6 +365,7 @@ impl<'t> Objects<'t> {
         );
         self.devlink.registered.store(true, Ordering::Release);
         notify::register(self);
+        self.devlink.nested_in_notify();
     }
 
     /// Tells the users that all objects and the instance go, and closes it to them (`devl_unregister`).
@@ -334,6 +377,7 @@ impl<'t> Objects<'t> {
         );
         notify::unregister(self);
         self.devlink.registered.store(false, Ordering::Release);
+        self.devlink.rel_put();
     }
 
     /// Whether the last reload failed half-way: the driver's objects are down.

@@ -39,8 +39,8 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>) -> netlink::Result {
         w.nest(attr::REMOTE_RELOAD_STATS, |w| {
             put_stats(w, &objects.state.remote_stats, |_, _| true)
         })
-    })
-    // NESTED_DEVLINK comes last, one for each nested instance, when there are such.
+    })?;
+    objects.put_nested(w)
 }
 
 fn put_stats(

@@ -6,6 +6,7 @@
 //! * [`core`]: instances, references, the locked instance; [`subsystem`]: their table, and what happens when a namespace ends
 //! * [`dev`]: what an instance shows of itself; [`reload`]: how it is taken down and brought up, here or elsewhere
 //! * [`param`], [`port`]: the objects of an instance; `absent`: the answers for objects that are not built
+//! * `nested`: instances inside others; `shared`: instances of several devices
 //! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
 //! * [`ops`]: what a driver does for its instance
 //!
@@ -17,12 +18,14 @@
 mod absent;
 pub mod core;
 pub mod dev;
+mod nested;
 mod netlink;
 mod notify;
 pub mod ops;
 pub mod param;
 pub mod port;
 pub mod reload;
+mod shared;
 pub mod subsystem;
 
 pub use crate::core::{Devl, Devlink, Objects};

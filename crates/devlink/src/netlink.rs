@@ -17,7 +17,7 @@ use netlink::genl::{
 use netlink::{Attrs, Error, ExtAck, KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
-use crate::core::{Devl, Devlink};
+use crate::core::{Devl, Devlink, INDEX_BUS_NAME};
 use crate::port::Port;
 use crate::subsystem::Subsystem;
 use crate::{absent, dev, notify, param, port, reload};
@@ -99,8 +99,14 @@ impl DevlinkFamily {
         let net = NetId(request.net().0);
         let devlink = self.subsystem()?.get_from_attrs(net, request.attrs())?;
         if needs == Needs::Device {
-            let mut dev = devlink.dev().lock(&mut held);
-            let mut devl = devlink.lock_registered(dev.held(), net)?;
+            let mut dev;
+            let mut devl = match devlink.dev() {
+                Some(device) => {
+                    dev = device.lock(&mut held);
+                    devlink.lock_registered(dev.held(), net)?
+                }
+                None => devlink.lock_registered(&mut held, net)?,
+            };
             return reload::reload_doit(&mut devl, request, caller, reply);
         }
         let mut devl = devlink.lock_registered(&mut held, net)?;
@@ -260,7 +266,7 @@ impl Subsystem {
             return Err(Errno::INVAL);
         };
         let by_index =
-            bus_name.text() == INDEX_BUS_NAME && self.kernel() >= KernelVersion::new(7, 1);
+            bus_name.text() == INDEX_BUS_NAME.as_bytes() && self.kernel() >= KernelVersion::new(7, 1);
         let found = if by_index {
             let index = std::str::from_utf8(dev_name.text())
                 .ok()
@@ -272,6 +278,3 @@ impl Subsystem {
         found.ok_or(Errno::NODEV)
     }
 }
-
-/// The bus name by which a client says that the device name is an index.
-const INDEX_BUS_NAME: &[u8] = b"devlink_index";

@@ -18,6 +18,7 @@ use netlink::{Error, ExtAck, KernelVersion, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink, Objects};
+use crate::nested::Rel;
 use crate::notify::Order;
 
 mod attrs;
@@ -38,6 +39,8 @@ pub struct Port {
     ops: Arc<dyn PortOps>,
     registered: AtomicBool,
     ty: lockdep::Mutex<TypeState>,
+    /// The instance that is nested in the port's function.
+    rel: lockdep::Mutex<Option<Arc<Rel>>>,
 }
 
 /// The type of a port, with the device that it has as such.
@@ -101,6 +104,29 @@ impl Port {
 
     fn type_lock(&self) -> lockdep::MutexGuard<'_, TypeState> {
         self.ty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_rel(&self, rel: Arc<Rel>) {
+        *self.rel.lock().unwrap_or_else(PoisonError::into_inner) = Some(rel);
+    }
+
+    /// What is nested in the port's function.
+    fn rel(&self) -> Option<Arc<Rel>> {
+        self.rel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Forgets what is nested in the port's function, if it is this and not already something else.
+    pub(crate) fn forget_rel(&self, rel: &Rel) {
+        let mut current = self.rel.lock().unwrap_or_else(PoisonError::into_inner);
+        if current
+            .as_ref()
+            .is_some_and(|current| current.index() == rel.index())
+        {
+            *current = None;
+        }
     }
 
     fn set_type(&self, ty: PortType) {
@@ -170,7 +196,7 @@ impl Port {
 // Notifications.
 
 impl Port {
-    fn notify(&self, cmd: u8) {
+    pub(crate) fn notify(&self, cmd: u8) {
         if self.devlink.is_registered() && self.devlink.notify_need() {
             self.devlink.notify_send(Some(self.index), cmd, |w| {
                 self.fill(w, &mut ExtAck::default())
@@ -359,6 +385,7 @@ impl Objects<'_> {
             ops,
             registered: AtomicBool::new(true),
             ty: lockdep::Mutex::named("&devlink_port->type_lock", TypeState::default()),
+            rel: lockdep::Mutex::named("&devlink_port->rel", None),
         });
         self.state.ports.insert(index, Arc::clone(&port));
         port.notify(cmd::PORT_NEW);

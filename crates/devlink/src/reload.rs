@@ -204,6 +204,7 @@ pub(crate) fn devlink_reload(
             notify::unregister(devl);
             devl.set_net(dest);
             notify::register(devl);
+            devlink.nested_in_notify();
         }
     }
 

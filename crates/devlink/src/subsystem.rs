@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use driver_core::{Device, Klog};
@@ -21,6 +21,7 @@ use crate::netlink::DevlinkFamily;
 use crate::ops::Ops;
 use crate::port;
 use crate::reload::{self, ReloadAction, ReloadLimit};
+use crate::shared::SharedInstance;
 
 /// The devlink subsystem of one machine.
 pub struct Subsystem {
@@ -31,6 +32,8 @@ pub struct Subsystem {
     /// The way to the listeners; set while the family is registered.
     handle: OnceLock<FamilyHandle>,
     warnings: AtomicU64,
+    next_rel_index: AtomicU32,
+    pub(crate) shared: lockdep::Mutex<Vec<SharedInstance>>,
 }
 
 /// The kernel's `devlinks` xarray: indexes of 31 bits, given out cyclically.
@@ -70,6 +73,8 @@ impl Subsystem {
             devlinks: lockdep::Mutex::named("&devlinks.xa_lock", Table::default()),
             handle: OnceLock::new(),
             warnings: AtomicU64::new(0),
+            next_rel_index: AtomicU32::new(1),
+            shared: lockdep::Mutex::named("shd_mutex", Vec::new()),
         });
         net_core
             .register_pernet_subsys(held, Arc::new(DevlinkPernet(Arc::downgrade(&subsystem))))?;
@@ -93,13 +98,27 @@ impl Subsystem {
         net: Arc<Net>,
         dev: Arc<Device>,
     ) -> Result<Arc<Devlink>, Errno> {
+        let driver_name = dev
+            .driver()
+            .map_or_else(String::new, |driver| driver.name().to_owned());
+        self.alloc_for(ops, net, Some(dev), driver_name)
+    }
+
+    /// As [`alloc`](Self::alloc), perhaps without a device (`__devlink_alloc`).
+    pub(crate) fn alloc_for(
+        self: &Arc<Self>,
+        ops: Arc<dyn Ops>,
+        net: Arc<Net>,
+        dev: Option<Arc<Device>>,
+        driver_name: String,
+    ) -> Result<Arc<Devlink>, Errno> {
         if !reload::actions_valid(&*ops) {
             return Err(Errno::INVAL);
         }
         let mut table = self.table();
         let index = table.free_index().ok_or(Errno::NOSPC)?;
         table.next = if index == Table::LIMIT { 0 } else { index + 1 };
-        let devlink = Arc::new(Devlink::new(Arc::clone(self), index, ops, net, dev));
+        let devlink = Arc::new(Devlink::new(Arc::clone(self), index, ops, net, dev, driver_name));
         table.by_index.insert(index, Arc::clone(&devlink));
         Ok(devlink)
     }
@@ -154,6 +173,14 @@ impl Subsystem {
     /// The kernel that the machine shows.
     pub fn kernel(&self) -> KernelVersion {
         self.kernel
+    }
+
+    pub(crate) fn net_core(&self) -> &Arc<NetCore> {
+        &self.net_core
+    }
+
+    pub(crate) fn next_rel_index(&self) -> u32 {
+        self.next_rel_index.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn handle(&self) -> Option<&FamilyHandle> {
@@ -222,7 +249,11 @@ fn devlink_pernet_pre_exit(
     let mut from = 0;
     while let Some(devlink) = subsystem.find_get(net.id(), from) {
         from = devlink.index() + 1;
-        let mut dev = devlink.dev().lock(held);
+        // One that several devices share has no driver to reload it, and never leaves the first namespace.
+        let Some(dev) = devlink.dev() else {
+            continue;
+        };
+        let mut dev = dev.lock(held);
         // Unregistered, or moved away by a user, while we waited: then there is nothing to do.
         let Ok(mut devl) = devlink.lock_registered(dev.held(), net.id()) else {
             continue;

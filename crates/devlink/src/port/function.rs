@@ -145,7 +145,9 @@ fn put_attrs(w: &mut Writer<'_>, port: &Port, extack: &mut ExtAck) -> Result<boo
         w.put_u32(fn_attr::MAX_IO_EQS, max)?;
         any = true;
     }
-    // DEVLINK, the nested instance behind the function, comes last, when there are nested instances.
+    if let Some(rel) = port.rel() {
+        any |= rel.put(w, port.devlink(), fn_attr::DEVLINK)?;
+    }
     Ok(any)
 }
 
