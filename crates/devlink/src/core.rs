@@ -125,9 +125,7 @@ impl Devlink {
 
     /// Second half of the handle: the device's name, the index without a device.
     pub fn dev_name(&self) -> &str {
-        self.dev
-            .as_ref()
-            .map_or(&self.index_name, |dev| dev.name())
+        self.dev.as_ref().map_or(&self.index_name, |dev| dev.name())
     }
 
     /// The device that the instance belongs to; `None` if several share it.

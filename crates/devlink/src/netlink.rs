@@ -265,8 +265,8 @@ impl Subsystem {
         let (Some(bus_name), Some(dev_name)) = (bus_name, dev_name) else {
             return Err(Errno::INVAL);
         };
-        let by_index =
-            bus_name.text() == INDEX_BUS_NAME.as_bytes() && self.kernel() >= KernelVersion::new(7, 1);
+        let by_index = bus_name.text() == INDEX_BUS_NAME.as_bytes()
+            && self.kernel() >= KernelVersion::new(7, 1);
         let found = if by_index {
             let index = std::str::from_utf8(dev_name.text())
                 .ok()

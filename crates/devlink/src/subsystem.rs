@@ -118,7 +118,14 @@ impl Subsystem {
         let mut table = self.table();
         let index = table.free_index().ok_or(Errno::NOSPC)?;
         table.next = if index == Table::LIMIT { 0 } else { index + 1 };
-        let devlink = Arc::new(Devlink::new(Arc::clone(self), index, ops, net, dev, driver_name));
+        let devlink = Arc::new(Devlink::new(
+            Arc::clone(self),
+            index,
+            ops,
+            net,
+            dev,
+            driver_name,
+        ));
         table.by_index.insert(index, Arc::clone(&devlink));
         Ok(devlink)
     }

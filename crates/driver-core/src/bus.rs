@@ -23,6 +23,11 @@ pub trait BusType: Send + Sync {
     /// The bus's name, first half of a devlink handle: `pci`.
     fn name(&self) -> &str;
 
+    /// Whether the driver is for the device. The driver's own answer, unless the bus knows better.
+    fn matches(&self, driver: &dyn Driver, device: &Device) -> bool {
+        driver.matches(device)
+    }
+
     /// Offers the device to the driver.
     ///
     /// # Errors
@@ -213,7 +218,7 @@ impl Bus {
     {
         let device = self.find_device(device).ok_or(Errno::NODEV)?;
         let private = self.find_private(driver).ok_or(Errno::NODEV)?;
-        if !private.driver.matches(&device) {
+        if !self.bus_type.matches(&*private.driver, &device) {
             return Err(Errno::NODEV);
         }
         dd::device_driver_attach(self, &private, &device, held)

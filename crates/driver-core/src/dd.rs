@@ -30,7 +30,7 @@ pub(crate) fn __driver_attach<H>(
 ) where
     H: Before<DeviceLock>,
 {
-    if !private.driver.matches(device) {
+    if !bus.bus_type().matches(&*private.driver, device) {
         return;
     }
     let mut locked = device.lock(held);
@@ -49,7 +49,8 @@ where
         return;
     }
     for private in bus.privates() {
-        if private.driver.matches(device) && driver_probe_device(bus, &private, &mut locked).is_ok()
+        if bus.bus_type().matches(&*private.driver, device)
+            && driver_probe_device(bus, &private, &mut locked).is_ok()
         {
             return;
         }

@@ -29,6 +29,21 @@ pub trait Driver: Send + Sync {
     /// Gives the device up. Runs with its lock held and cannot fail; the driver data is dropped afterwards.
     fn remove(&self, device: &mut LockedDevice<'_>);
 
+    /// Whether the number of virtual functions can be changed: whether [`sriov_configure`](Self::sriov_configure) exists.
+    fn can_configure_sriov(&self) -> bool {
+        false
+    }
+
+    /// Gives a physical function this many virtual functions, none with 0 (`struct pci_driver: sriov_configure`); returns how
+    /// many it has then. Runs with the device's lock held.
+    ///
+    /// # Errors
+    /// Any; there are no virtual functions then.
+    fn sriov_configure(&self, device: &mut LockedDevice<'_>, num_vfs: u16) -> Result<u16, Errno> {
+        let _ = (device, num_vfs);
+        Err(Errno::NOENT)
+    }
+
     /// The machine is going down. Runs with the device's lock held; does nothing unless the driver says otherwise.
     fn shutdown(&self, _device: &mut LockedDevice<'_>) {}
 }

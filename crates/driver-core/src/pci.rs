@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
@@ -15,6 +15,11 @@ use crate::bus::{Bus, BusType};
 use crate::dd::keep_frame;
 use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
+
+pub mod sriov;
+
+pub use sriov::VfLayout;
+use sriov::{Iov, Physfn};
 
 /// Where a function sits: domain, bus, device, function; written `0000:00:09.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,8 +144,12 @@ pub struct Function {
     pub revision: u8,
     /// How many virtual functions it can have (`TotalVFs`); zero without SR-IOV.
     pub total_vfs: u16,
+    /// Where its virtual functions are and what they are.
+    pub vf: VfLayout,
     /// Serial number from the vital product data, if it has one.
     pub serial: Option<String>,
+    /// The memory that is near it; -1 where all memory is equal.
+    pub numa_node: i32,
 }
 
 impl Function {
@@ -153,7 +162,9 @@ impl Function {
             class: 0x02_0000,
             revision: 0,
             total_vfs: 0,
+            vf: VfLayout::default(),
             serial: None,
+            numa_node: -1,
         }
     }
 }
@@ -167,6 +178,13 @@ impl BusType for PciBusType {
         "pci"
     }
 
+    fn matches(&self, driver: &dyn Driver, device: &Device) -> bool {
+        match driver_override(device) {
+            Some(only) => only == driver.name(),
+            None => driver.matches(device),
+        }
+    }
+
     fn probe(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
         pci_device_probe(driver, device)
     }
@@ -178,6 +196,9 @@ impl BusType for PciBusType {
 
 #[inline(never)]
 fn pci_device_probe(driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
+    if !sriov::can_probe(device.device()) {
+        return Err(Errno::NODEV);
+    }
     keep_frame(driver.probe(device))
 }
 
@@ -200,14 +221,58 @@ pub fn add_function<H>(
 where
     H: Before<DeviceLock>,
 {
-    let device = Device::new(bus, function.address.to_string(), parent, function);
+    let device = new_function(bus, parent, function, None);
     bus.add_device(held, &device)?;
     Ok(device)
 }
 
+/// A function that is not on the bus yet.
+fn new_function(
+    bus: &Bus,
+    parent: Option<Arc<Device>>,
+    function: Function,
+    physfn: Option<Physfn>,
+) -> Arc<Device> {
+    let data = PciDev {
+        iov: (function.total_vfs > 0).then(|| Iov::new(function.total_vfs)),
+        physfn,
+        driver_override: lockdep::Mutex::named("pdev->driver_override", None),
+        function,
+    };
+    Device::new(bus, data.function.address.to_string(), parent, data)
+}
+
+/// What the bus knows about a device on it (`struct pci_dev`).
+struct PciDev {
+    function: Function,
+    /// What of virtual functions, if it can have some.
+    iov: Option<Iov>,
+    /// Whose virtual function it is, if it is one.
+    physfn: Option<Physfn>,
+    driver_override: lockdep::Mutex<Option<String>>,
+}
+
 /// What a PCI device's driver may know about it; `None` for a device of another bus.
 pub fn function(device: &Device) -> Option<&Function> {
-    device.data()
+    Some(&device.data::<PciDev>()?.function)
+}
+
+/// The only driver that the device may be bound to, if somebody has said so (`driver_override`).
+pub fn driver_override(device: &Device) -> Option<String> {
+    let data = device.data::<PciDev>()?;
+    let driver = data.driver_override.lock();
+    driver.unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Names the only driver that the device may be bound to from now on, none with an empty name.
+pub fn set_driver_override(device: &Device, driver: &str) {
+    if let Some(data) = device.data::<PciDev>() {
+        let only = (!driver.is_empty()).then(|| driver.to_owned());
+        *data
+            .driver_override
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = only;
+    }
 }
 
 /// The line of the id table that fits the device (`pci_match_id`).

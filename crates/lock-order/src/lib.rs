@@ -15,8 +15,9 @@ lockdep::order::lock_order! {
     /// No lock: the point from which a device may be locked. A driver comes back to it for a child device.
     pub DeviceTree "device tree";
     /// `device_lock()` (`drivers/base/core.c`). As in the kernel it is listed as held but not checked at run time: one class
-    /// holds every device of every bus, parents and children alike.
-    pub DeviceLock "&dev->mutex" (novalidate);
+    /// holds every device of every bus, parents and children alike. A physical function's driver makes virtual functions, which are
+    /// devices further down, under it.
+    pub DeviceLock "&dev->mutex" (novalidate, descends DeviceTree);
     /// The lock of a devlink instance, a class of its own per instance (`net/devlink/core.c: devlink_alloc_ns`).
     pub DevlinkLock "&devlink->lock" (descends DeviceTree);
     /// The drivers' own locks; their order among themselves is checked at run time.
