@@ -13,7 +13,6 @@
 //! | health reporters | all: `EINVAL` | `GET`: empty; `DUMP_GET`: `EINVAL` |
 //! | flash | `EOPNOTSUPP` | |
 //! | traps, groups, policers | all: `EOPNOTSUPP` | empty |
-//! | rate objects | `NEW`: `EOPNOTSUPP` with text; the others: `EINVAL` for no or a bad name, else `ENODEV` | empty |
 //! | line cards | no `LINECARD_INDEX` is `EINVAL`, any is `ENODEV` | empty |
 //! | selftests | `EOPNOTSUPP` | empty |
 //!
@@ -99,16 +98,6 @@ pub(crate) fn doit(
         | cmd::HEALTH_REPORTER_DUMP_CLEAR
         | cmd::HEALTH_REPORTER_TEST => refuse(Errno::INVAL),
 
-        cmd::RATE_GET | cmd::RATE_SET if attrs.has(attr::PORT_INDEX) => refuse(Errno::NODEV),
-        cmd::RATE_GET | cmd::RATE_SET | cmd::RATE_DEL => {
-            let name = attrs.get(attr::RATE_NODE_NAME).map(|name| name.text());
-            refuse(index_errno(name.is_some_and(is_rate_node_name)))
-        }
-        cmd::RATE_NEW => Err(Error::with_msg(
-            Errno::OPNOTSUPP,
-            "Rate nodes aren't supported",
-        )),
-
         cmd::LINECARD_GET | cmd::LINECARD_SET => {
             refuse(index_errno(attrs.has(attr::LINECARD_INDEX)))
         }
@@ -150,11 +139,6 @@ pub(crate) fn dump_one(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlin
 /// What is wrong with the identity of an object that does not exist: it was not stated, or nothing has it.
 const fn index_errno(stated: bool) -> Errno {
     if stated { Errno::NODEV } else { Errno::INVAL }
-}
-
-/// A rate node is not called by a number, nor by nothing.
-fn is_rate_node_name(name: &[u8]) -> bool {
-    !name.iter().all(u8::is_ascii_digit)
 }
 
 /// The port that a request names must exist, if it names one.

@@ -32,6 +32,7 @@ use crate::notify;
 use crate::ops::Ops;
 use crate::param::ParamItem;
 use crate::port::Port;
+use crate::rate::Rates;
 use crate::reload::ReloadStats;
 use crate::subsystem::Subsystem;
 
@@ -66,6 +67,7 @@ pub(crate) struct State {
     ops: Arc<dyn Ops>,
     pub(crate) ports: BTreeMap<u32, Arc<Port>>,
     pub(crate) params: BTreeMap<u32, ParamItem>,
+    pub(crate) rates: Rates,
     pub(crate) reload_failed: bool,
     pub(crate) stats: ReloadStats,
     pub(crate) remote_stats: ReloadStats,
@@ -77,6 +79,7 @@ impl State {
             ops,
             ports: BTreeMap::new(),
             params: BTreeMap::new(),
+            rates: Rates::default(),
             reload_failed: false,
             stats: ReloadStats::default(),
             remote_stats: ReloadStats::default(),
@@ -257,6 +260,11 @@ impl Devlink {
             !devl.state.ports.is_empty(),
             "devlink_free",
             "ports are left",
+        );
+        self.warn_on(
+            !devl.state.rates.is_empty(),
+            "devlink_free",
+            "rate objects are left",
         );
         // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
         // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use std::fmt;
 
 use crate::core::{Devl, Devlink, Objects};
+use crate::rate;
 use crate::reload::{ReloadAction, ReloadLimit, ReloadStats, combination_is_invalid};
 
 impl Devlink {
@@ -201,7 +202,7 @@ pub(crate) fn eswitch_get_doit(devl: &mut Devl<'_>, reply: &mut Reply<'_>) -> ne
 pub(crate) fn eswitch_set_doit(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlink::Result {
     let ops = devl.ops();
     if let Some(mode) = request.attrs().get_u16(attr::ESWITCH_MODE) {
-        // The kernel refuses this while rate nodes exist, when there are rate objects.
+        rate::check_no_nodes(devl)?;
         ops.eswitch_mode_set(devl, mode, request.ext_ack())?;
     }
     if let Some(mode) = request.attrs().get_u8(attr::ESWITCH_INLINE_MODE) {

@@ -7,6 +7,7 @@
 //! * [`dev`]: what an instance shows of itself; [`reload`]: how it is taken down and brought up, here or elsewhere
 //! * [`param`], [`port`]: the objects of an instance; `absent`: the answers for objects that are not built
 //! * `nested`: instances inside others; `shared`: instances of several devices
+//! * [`rate`]: how much a port's function may send
 //! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
 //! * [`ops`]: what a driver does for its instance
 //!
@@ -24,6 +25,7 @@ mod notify;
 pub mod ops;
 pub mod param;
 pub mod port;
+pub mod rate;
 pub mod reload;
 mod shared;
 pub mod subsystem;
@@ -36,5 +38,6 @@ pub use port::{
     Flavour, FnOpstate, FnState, NewPort, NoPortOps, Port, PortAttrs, PortOp, PortOpSet, PortOps,
     PortType,
 };
+pub use rate::{NoRateOps, RATE_TCS_MAX, Rate, RateKind, RateOp, RateOpSet, RateOps, RateSetting};
 pub use reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
 pub use subsystem::Subsystem;

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use crate::core::{Devl, Devlink, INDEX_BUS_NAME};
 use crate::port::Port;
 use crate::subsystem::Subsystem;
-use crate::{absent, dev, notify, param, port, reload};
+use crate::{absent, dev, notify, param, port, rate, reload};
 
 /// The family `devlink`.
 pub(crate) struct DevlinkFamily {
@@ -204,6 +204,10 @@ fn instance_doit(
         cmd::PARAM_GET => param::get_doit(devl, request, reply),
         cmd::PARAM_SET => param::set_doit(devl, request),
         cmd::PORT_NEW => port::new_doit(devl, request, reply),
+        cmd::RATE_GET => rate::get_doit(devl, request, reply),
+        cmd::RATE_SET => rate::set_doit(devl, request),
+        cmd::RATE_NEW => rate::new_doit(devl, request),
+        cmd::RATE_DEL => rate::del_doit(devl, request),
         _ => absent::doit(devl, request, reply),
     }
 }
@@ -239,6 +243,7 @@ fn dump_one(
         cmd::INFO_GET => dev::info_get_dump_one(devl, request, batch),
         cmd::PARAM_GET => param::get_dump_one(devl, request, cursor, batch),
         cmd::PORT_GET => port::get_dump_one(devl, request, cursor, batch),
+        cmd::RATE_GET => rate::get_dump_one(devl, cursor, batch),
         _ => absent::dump_one(devl, request),
     }
 }

@@ -13,7 +13,7 @@ use netlink::genl::{self, Request, Socket};
 use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
-use crate::{dev, param, port};
+use crate::{dev, param, port, rate};
 
 /// What a notification is about, as far as filters can ask (`struct devlink_obj_desc`).
 #[derive(Debug)]
@@ -105,7 +105,9 @@ pub(crate) fn register(objects: &Objects<'_>) {
     dev::notify(objects, cmd::NEW);
     // Line cards.
     port::notify_all(objects, cmd::PORT_NEW, Order::Up);
-    // Trap policers, trap groups, traps, rate objects, regions.
+    // Trap policers, trap groups, traps.
+    rate::notify_all(objects, cmd::RATE_NEW, Order::Up);
+    // Regions.
     param::notify_all(objects, cmd::PARAM_NEW, Order::Up);
 }
 
@@ -117,7 +119,10 @@ pub(crate) fn unregister(objects: &Objects<'_>) {
         _ => Order::Up,
     };
     param::notify_all(objects, cmd::PARAM_DEL, order);
-    // Regions, rate objects, traps, trap groups, trap policers.
+    // Regions.
+    // Kernel 6.12 walks this list backwards too, for it has no numbers.
+    rate::notify_all(objects, cmd::RATE_DEL, Order::Down);
+    // Traps, trap groups, trap policers.
     port::notify_all(objects, cmd::PORT_DEL, order);
     // Line cards.
     dev::notify(objects, cmd::DEL);

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::core::Devl;
 use crate::dev::InfoReq;
 use crate::port::{NewPort, Port};
+use crate::rate::{NoRateOps, RateOps};
 use crate::reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
 
 /// What a driver does for the commands on an instance.
@@ -152,6 +153,11 @@ pub trait Ops: Send + Sync + 'static {
     ) -> Result<(), Errno> {
         let _ = (devl, mode, extack);
         Err(Errno::OPNOTSUPP)
+    }
+
+    /// What the driver does for rate objects (the `rate_*` operations).
+    fn rate_ops(&self) -> &dyn RateOps {
+        &NoRateOps
     }
 
     /// Whether users can create ports: whether [`port_new`](Self::port_new) exists.

@@ -216,6 +216,12 @@ pub(crate) fn devlink_reload(
             "devlink_reload_reinit_sanity_check",
             "ports are left",
         );
+        let rates_left = !devl.state.rates.is_empty();
+        devlink.warn_on(
+            rates_left,
+            "devlink_reload_reinit_sanity_check",
+            "rate objects are left",
+        );
     }
 
     let result = ops.reload_up(devl, action, limit, extack);

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::MODULE_NAME;
 use crate::dev;
+use crate::vfs::Vfs;
 
 /// The list of devices, locked while one is being made or removed.
 static NSIM_BUS_DEV_LIST_LOCK: ClassKey = ClassKey::new("nsim_bus_dev_list_lock");
@@ -47,6 +48,8 @@ pub struct NsimBusDev {
     pub port_count: u32,
     /// Queues of each port's network device.
     pub num_queues: u32,
+    /// Its virtual functions.
+    pub vfs: Vfs,
     /// The namespace of whoever made it.
     pub initial_net: Arc<Net>,
 }
@@ -127,6 +130,7 @@ impl Netdevsim {
             id,
             port_count,
             num_queues,
+            vfs: Vfs::default(),
             initial_net: net,
         };
         let device = Device::new(&self.bus(), format!("{MODULE_NAME}{id}"), None, bus_dev);

@@ -12,6 +12,7 @@ use crate::bus::{Netdevsim, NsimBusDev};
 use crate::debugfs::Debugfs;
 use crate::params;
 use crate::ports::{self, NsimDevPort};
+use crate::vfs::{self, VfConfig};
 
 /// A device that its driver has taken on (`struct nsim_dev`).
 pub struct NsimDev {
@@ -25,6 +26,7 @@ pub struct NsimDev {
     /// `enum devlink_eswitch_mode`; written with the instance locked.
     esw_mode: AtomicU16,
     port_list: lockdep::Mutex<Vec<NsimDevPort>>,
+    vf_configs: lockdep::Mutex<Vec<Arc<VfConfig>>>,
 }
 
 impl NsimDev {
@@ -76,6 +78,13 @@ impl NsimDev {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The configurations of its virtual functions.
+    pub fn vf_configs(&self) -> lockdep::MutexGuard<'_, Vec<Arc<VfConfig>>> {
+        self.vf_configs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for NsimDev {
@@ -89,6 +98,8 @@ impl fmt::Debug for NsimDev {
 pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
     let mut switch_id = [0; 32];
     module.driver_core().rng().fill(&mut switch_id);
+    let bus_dev = device.device().data::<NsimBusDev>();
+    let configs = vfs::configs(bus_dev.map_or(0, |bus_dev| bus_dev.vfs.max()));
     let dev = Arc::new(NsimDev {
         module: Arc::clone(module),
         device: Arc::clone(device.device()),
@@ -97,6 +108,7 @@ pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> R
         debugfs: Debugfs::new(),
         esw_mode: AtomicU16::new(0),
         port_list: lockdep::Mutex::named("nsim_dev->port_list", Vec::new()),
+        vf_configs: lockdep::Mutex::named("nsim_dev->vfconfigs", configs),
     });
     let net = Arc::clone(&dev.bus_dev().initial_net);
     let ops: Arc<dyn devlink::Ops> = Arc::<NsimDev>::clone(&dev);
@@ -172,6 +184,7 @@ pub(crate) fn reload_create(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Er
 #[inline(never)]
 pub(crate) fn reload_destroy(dev: &NsimDev, devl: &mut Devl<'_>) {
     if !devl.is_reload_failed() {
+        vfs::remove_all(dev, devl);
         ports::del_all(dev, devl);
     }
 }

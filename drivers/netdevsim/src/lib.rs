@@ -11,6 +11,8 @@
 //! | [`ops`] | devlink operations | `dev.c` |
 //! | [`params`] | devlink parameters | `dev.c` |
 //! | [`ports`] | devlink ports | `dev.c` |
+//! | [`vfs`] | virtual functions and the eswitch | `bus.c`, `dev.c` |
+//! | [`rates`] | devlink rate objects | `dev.c` |
 //! | [`netdev`] | network devices | `netdev.c` |
 //! | [`debugfs`] | the values behind the debugfs files | `dev.c` |
 
@@ -21,6 +23,8 @@ pub mod netdev;
 pub mod ops;
 pub mod params;
 pub mod ports;
+pub mod rates;
+pub mod vfs;
 
 pub use bus::{Config, Netdevsim};
 pub use dev::NsimDev;

@@ -1,13 +1,11 @@
 //! What the device does for devlink's commands (`dev.c: nsim_dev_devlink_ops`).
 
-use devlink::{Devl, InfoReq, Ops, ReloadAction, ReloadActions, ReloadDown, ReloadLimit};
+use devlink::{Devl, InfoReq, Ops, RateOps, ReloadAction, ReloadActions, ReloadDown, ReloadLimit};
 use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::dev::{self, NsimDev};
-
-/// `DEVLINK_ESWITCH_MODE_SWITCHDEV`; legacy mode is 0.
-const ESWITCH_MODE_SWITCHDEV: u16 = 1;
+use crate::vfs;
 
 /// The version of the simulated management firmware.
 const FW_MGMT_VERSION: &str = "10.20.30";
@@ -63,18 +61,16 @@ impl Ops for NsimDev {
         Ok(Some(self.esw_mode()))
     }
 
-    /// `dev.c: nsim_devlink_eswitch_mode_set`. The mode decides about the ports of virtual functions, of which there are
-    /// none.
     fn eswitch_mode_set(
         &self,
-        _devl: &mut Devl<'_>,
+        devl: &mut Devl<'_>,
         mode: u16,
-        _extack: &mut ExtAck,
+        extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        if mode > ESWITCH_MODE_SWITCHDEV {
-            return Err(Errno::INVAL);
-        }
-        self.set_esw_mode(mode);
-        Ok(())
+        vfs::eswitch_mode_set(self, devl, mode, extack)
+    }
+
+    fn rate_ops(&self) -> &dyn RateOps {
+        self
     }
 }

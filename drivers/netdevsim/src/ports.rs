@@ -1,4 +1,6 @@
 //! The device's devlink ports (`dev.c: nsim_dev_port_add_all`).
+//!
+//! A physical port has the number that it was added with; the ports of virtual functions are numbered from 128 on.
 
 use std::sync::Arc;
 
@@ -7,12 +9,35 @@ use rustix::io::Errno;
 
 use crate::dev::NsimDev;
 use crate::netdev::{self, Nsim};
+use crate::rates::NsimRate;
+
+/// Number of the first virtual function's port (`NSIM_DEV_VF_PORT_INDEX_BASE`).
+pub(crate) const VF_PORT_INDEX_BASE: u32 = 128;
+
+/// What a port stands for (`enum nsim_dev_port_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortType {
+    /// The physical function: a port with a connector.
+    Pf,
+    /// A virtual function.
+    Vf,
+}
 
 /// A port with its network device (`struct nsim_dev_port`).
 #[derive(Debug)]
 pub(crate) struct NsimDevPort {
+    ty: PortType,
     port: Arc<Port>,
     ns: Nsim,
+    rate: Option<Arc<NsimRate>>,
+}
+
+/// What is kept of the rate object of this virtual function, while that has a port.
+pub fn vf_rate(dev: &NsimDev, vf: u32) -> Option<Arc<NsimRate>> {
+    let index = VF_PORT_INDEX_BASE.checked_add(vf)?;
+    let list = dev.port_list();
+    let port = list.iter().find(|port| port.port.index() == index)?;
+    port.rate.clone()
 }
 
 /// Adds the ports that the device begins with.
@@ -21,7 +46,7 @@ pub(crate) struct NsimDevPort {
 /// Those of the registrations; then none is left.
 pub(crate) fn add_all(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Errno> {
     for index in 0..dev.bus_dev().port_count {
-        if let Err(errno) = add(dev, devl, index) {
+        if let Err(errno) = add(dev, devl, PortType::Pf, index) {
             del_all(dev, devl);
             return Err(errno);
         }
@@ -39,28 +64,97 @@ pub(crate) fn del_all(dev: &NsimDev, devl: &mut Devl<'_>) {
     }
 }
 
-/// Adds the physical port of this number; on the outside the numbers begin with 1 (`dev.c: __nsim_dev_port_add`).
-fn add(dev: &NsimDev, devl: &mut Devl<'_>, index: u32) -> Result<(), Errno> {
-    let flavour = Flavour::Physical {
-        number: index + 1,
-        split_subport: None,
+/// Removes the ports of the virtual functions, the youngest first.
+pub(crate) fn del_vfs(dev: &NsimDev, devl: &mut Devl<'_>) {
+    loop {
+        let mut list = dev.port_list();
+        let Some(at) = list.iter().rposition(|port| port.ty == PortType::Vf) else {
+            break;
+        };
+        let port = list.remove(at);
+        drop(list);
+        del(dev, devl, port);
+    }
+}
+
+/// Adds the port of this number among those of its type (`dev.c: __nsim_dev_port_add`).
+///
+/// # Errors
+/// Those of the registrations; `EINVAL` for the port of a virtual function when there are none.
+pub(crate) fn add(
+    dev: &NsimDev,
+    devl: &mut Devl<'_>,
+    ty: PortType,
+    number: u32,
+) -> Result<(), Errno> {
+    let (index, flavour) = match ty {
+        // On the outside the numbers begin with 1.
+        PortType::Pf => (
+            number,
+            Flavour::Physical {
+                number: number.wrapping_add(1),
+                split_subport: None,
+            },
+        ),
+        PortType::Vf => (
+            VF_PORT_INDEX_BASE + number,
+            Flavour::PciVf {
+                controller: 0,
+                pf: 0,
+                // The kernel keeps 16 bits of it.
+                vf: number as u16,
+                external: false,
+            },
+        ),
+    };
+    let rate = match ty {
+        PortType::Pf => None,
+        PortType::Vf => {
+            let config = dev.vf_configs().get(number as usize).cloned();
+            Some(NsimRate::new(config.ok_or(Errno::INVAL)?))
+        }
     };
     let attrs = PortAttrs::new(flavour).on_switch(dev.switch_id());
     let port = devl.port_register(index, Some(attrs), Arc::new(NoPortOps))?;
-    match netdev::create(dev, &port, devl.held()) {
+    let added = netdev_and_rate_create(dev, devl, &port, rate.as_ref());
+    match added {
         Ok(ns) => {
-            dev.port_list().push(NsimDevPort { port, ns });
+            let port = NsimDevPort { ty, port, ns, rate };
+            dev.port_list().push(port);
             Ok(())
         }
         Err(errno) => {
+            devl.rate_leaf_destroy(&port);
             devl.port_unregister(&port);
             Err(errno)
         }
     }
 }
 
+fn netdev_and_rate_create(
+    dev: &NsimDev,
+    devl: &mut Devl<'_>,
+    port: &Arc<Port>,
+    rate: Option<&Arc<NsimRate>>,
+) -> Result<Nsim, Errno> {
+    let rate_create = |devl: &mut Devl<'_>| match rate {
+        Some(rate) => devl.rate_leaf_create(port, Arc::clone(rate), None),
+        None => Ok(()),
+    };
+    // Before 6.3 the driver gives the port its type when all is there; the core does it here when the network device appears.
+    if !dev.module().kernel_is_at_least(6, 3) {
+        rate_create(devl)?;
+        return netdev::create(dev, port, devl.held());
+    }
+    let ns = netdev::create(dev, port, devl.held())?;
+    // It is the port's first, so there is no error.
+    rate_create(devl)?;
+    Ok(ns)
+}
+
 /// `dev.c: __nsim_dev_port_del`
 fn del(dev: &NsimDev, devl: &mut Devl<'_>, port: NsimDevPort) {
+    devl.rate_leaf_destroy(&port.port);
     netdev::destroy(dev, port.ns, devl.held());
     devl.port_unregister(&port.port);
 }

@@ -182,6 +182,22 @@ impl Client {
         ports.iter().map(text::port).collect()
     }
 
+    /// `devlink port function rate show`, with the rates in bytes per second.
+    pub fn rate_show(&self) -> Vec<String> {
+        let rates = self.dump(cmd::RATE_GET).unwrap();
+        rates.iter().map(text::rate).collect()
+    }
+
+    /// `devlink dev eswitch set HANDLE mode MODE`.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn eswitch_mode_set(&self, handle: &str, mode: u16) -> Answer<()> {
+        let fill = |w: &mut Writer<'_>| w.put_u16(attr::ESWITCH_MODE, mode).unwrap();
+        self.request(cmd::ESWITCH_SET, handle, fill)?;
+        Ok(())
+    }
+
     /// `devlink dev param show`, a line a parameter.
     pub fn param_show(&self) -> Vec<String> {
         let params = self.dump(cmd::PARAM_GET).unwrap();

@@ -115,15 +115,73 @@ pub fn port(message: &Message) -> String {
     if let Some(flavour) = find(attrs, attr::PORT_FLAVOUR.number()).and_then(RawAttr::u16) {
         line += match flavour {
             0 => " flavour physical",
+            4 => " flavour pcivf",
             5 => " flavour virtual",
             other => panic!("port flavour {other}"),
         };
+    }
+    if let Some(pf) = find(attrs, attr::PORT_PCI_PF_NUMBER.number()).and_then(RawAttr::u16) {
+        line += &format!(" pfnum {pf}");
+    }
+    if let Some(vf) = find(attrs, attr::PORT_PCI_VF_NUMBER.number()).and_then(RawAttr::u16) {
+        line += &format!(" vfnum {vf}");
     }
     if let Some(port) = number(attr::PORT_NUMBER.number()) {
         line += &format!(" port {port}");
     }
     if let Some(splittable) = find(attrs, attr::PORT_SPLITTABLE.number()).and_then(RawAttr::u8) {
         line += &format!(" splittable {}", splittable == 1);
+    }
+    line
+}
+
+/// `BUS/DEV/NODE: type node tx_share 1250000 tx_max 12500000 parent NAME tc-bw 0:20 ...`, rates in bytes per second.
+pub fn rate(message: &Message) -> String {
+    let attrs = message.attrs();
+    let of = |number| find(attrs, number);
+    let what = match of(attr::RATE_NODE_NAME.number()) {
+        Some(name) => string(name),
+        None => of(attr::PORT_INDEX.number())
+            .unwrap()
+            .u32()
+            .unwrap()
+            .to_string(),
+    };
+    let ty = match of(attr::RATE_TYPE.number()).and_then(RawAttr::u16) {
+        Some(0) => "leaf",
+        Some(1) => "node",
+        other => panic!("rate type {other:?}"),
+    };
+    let mut line = format!("{}/{what}: type {ty}", handle(attrs));
+    for (number, name) in [
+        (attr::RATE_TX_SHARE.number(), "tx_share"),
+        (attr::RATE_TX_MAX.number(), "tx_max"),
+    ] {
+        let rate = of(number).and_then(RawAttr::u64).unwrap();
+        if rate != 0 {
+            line += &format!(" {name} {rate}");
+        }
+    }
+    for (number, name) in [
+        (attr::RATE_TX_PRIORITY.number(), "tx_priority"),
+        (attr::RATE_TX_WEIGHT.number(), "tx_weight"),
+    ] {
+        if let Some(value) = of(number)
+            .and_then(RawAttr::u32)
+            .filter(|&value| value != 0)
+        {
+            line += &format!(" {name} {value}");
+        }
+    }
+    if let Some(parent) = of(attr::RATE_PARENT_NODE_NAME.number()) {
+        line += &format!(" parent {}", string(parent));
+    }
+    for share in attrs.filter(|found| found.number() == attr::RATE_TC_BWS.number()) {
+        let bw = find(share.nested(), attr::rate_tc::BW.number()).and_then(RawAttr::u32);
+        let tc = find(share.nested(), attr::rate_tc::INDEX.number()).and_then(RawAttr::u8);
+        if bw != Some(0) {
+            line += &format!(" {}:{}", tc.unwrap(), bw.unwrap());
+        }
     }
     line
 }
@@ -186,6 +244,8 @@ pub fn notification(message: &Message) -> String {
         cmd::DEL => format!("[dev,del] {}", dev(message)),
         cmd::PORT_NEW => format!("[port,new] {}", port(message)),
         cmd::PORT_DEL => format!("[port,del] {}", port(message)),
+        cmd::RATE_NEW => format!("[rate,new] {}", rate(message)),
+        cmd::RATE_DEL => format!("[rate,del] {}", rate(message)),
         cmd::PARAM_NEW => format!(
             "[param,new] {}: {}",
             handle(message.attrs()),
