@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use kernfs::{Dir, Tree};
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 
@@ -19,6 +20,8 @@ pub struct DriverCore {
     clock: Arc<dyn Clock>,
     klog: Arc<Klog>,
     rng: Arc<dyn Rng>,
+    sysfs: Tree,
+    debugfs: Tree,
     buses: lockdep::Mutex<Vec<Arc<Bus>>>,
     workers: Arc<WorkerPool>,
     system_wq: Workqueue,
@@ -35,6 +38,8 @@ impl DriverCore {
             clock,
             klog,
             rng,
+            sysfs: Tree::sysfs(),
+            debugfs: Tree::debugfs(),
             buses: lockdep::Mutex::named("buses", Vec::new()),
             workers,
             system_wq,
@@ -63,6 +68,16 @@ impl DriverCore {
     /// The random numbers.
     pub fn rng(&self) -> &Arc<dyn Rng> {
         &self.rng
+    }
+
+    /// What is below `/sys`.
+    pub fn sysfs(&self) -> Dir {
+        self.sysfs.root()
+    }
+
+    /// What is below `/sys/kernel/debug`.
+    pub fn debugfs(&self) -> Dir {
+        self.debugfs.root()
     }
 
     /// The workers that all workqueues share.

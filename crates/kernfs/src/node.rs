@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     next_ino: AtomicU64,
     drain: Drain,
     /// The pseudo-locks of active references, a class for each name: a file's handler may remove files of other names.
-    maps: lockdep::Mutex<HashMap<Cow<'static, str>, Arc<LockMap>>>,
+    maps: lockdep::Mutex<HashMap<String, Arc<LockMap>>>,
 }
 
 /// Through which mount a tree is looked at: the cookie of the network namespace that the mount belongs to. Directories of
@@ -84,8 +84,11 @@ type Fill = Box<dyn FnOnce(&Dir) + Send>;
 pub struct Lookups {
     directory: Arc<dyn Directory>,
     /// The nodes that somebody still uses, so that a name stands for the same node as long as it stands for the same thing.
-    nodes: lockdep::Mutex<HashMap<(View, String), (u64, Weak<Node>)>>,
+    nodes: lockdep::Mutex<HashMap<(View, String), Met>>,
 }
+
+/// What a name stood for when it was last looked up, and its node.
+type Met = (u64, Weak<Node>);
 
 /// A directory whose entries are looked up when they are asked for.
 pub trait Directory: Send + Sync {
@@ -161,7 +164,7 @@ impl Shared {
         }
     }
 
-    fn map(&self, name: &Cow<'static, str>) -> Arc<LockMap> {
+    fn map(&self, name: &str) -> Arc<LockMap> {
         let mut maps = lock(&self.maps);
         if let Some(map) = maps.get(name) {
             return Arc::clone(map);
@@ -171,7 +174,7 @@ impl Shared {
             TreeKind::Debugfs => format!("debugfs:{name}"),
         };
         let map = Arc::new(LockMap::with_class(Class::named(class)));
-        maps.insert(name.clone(), Arc::clone(&map));
+        maps.insert(name.to_owned(), Arc::clone(&map));
         map
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use devlink::Subsystem;
 use driver_core::{Bus, Device, Driver, DriverCore, LockedDevice};
+use kernfs::Dir;
 use lock_order::{ChildDevices, DeviceLock, DriverLock};
 use lockdep::ClassKey;
 use lockdep::order::{self, Before, Held};
@@ -74,11 +75,12 @@ impl Netdevsim {
     /// Loads the module: registers its driver.
     ///
     /// # Errors
-    /// `EBUSY` when it is loaded.
+    /// `EEXIST` when it is loaded.
     pub fn load<H: Before<DeviceLock>>(
         self: &Arc<Self>,
         held: &mut Held<'_, H>,
     ) -> Result<(), Errno> {
+        self.driver_core.debugfs().create_dir(MODULE_NAME)?;
         let driver = NsimDriver {
             module: Arc::clone(self),
         };
@@ -99,7 +101,14 @@ impl Netdevsim {
                 self.bus().remove_device(&mut held.child_devices(), &device);
             }
         }
-        self.bus().unregister_driver(held, MODULE_NAME)
+        let result = self.bus().unregister_driver(held, MODULE_NAME);
+        self.driver_core.debugfs().remove_entry(MODULE_NAME);
+        result
+    }
+
+    /// `/sys/kernel/debug/netdevsim/`, while the module is loaded.
+    pub fn ddir(&self) -> Option<Dir> {
+        self.driver_core.debugfs().dir(MODULE_NAME)
     }
 
     /// Makes device `id` with so many ports, in the namespace `net`: what writing `id port_count num_queues` to

@@ -1,73 +1,98 @@
-//! The values behind the files of `/sys/kernel/debug/netdevsim/netdevsimN/` (`dev.c: nsim_dev_debugfs_init`).
+//! The files of `/sys/kernel/debug/netdevsim/netdevsimN/` that belong to no object of devlink (`dev.c: nsim_dev_debugfs_init`).
 //!
 //! Some show what is in effect (`max_macs`, `test1`: the driverinit values of the last probe or reload), some tell the
-//! device to misbehave. Each is a word of its own that is read and written without a lock, as in the kernel.
+//! device to misbehave. Each is a word of its own that is read and written without a lock, as in the kernel. What belongs to
+//! an object (health reporters, traps, ports) is made by that object's module, in [`ddir`](Debugfs::ddir) or below it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::OnceLock;
 
-/// The values of one device.
+use kernfs::Dir;
+use kernfs::debugfs::{Bool, U32};
+use rustix::io::Errno;
+
+/// The values of one device, and the directory with their files.
 #[derive(Debug)]
 pub struct Debugfs {
     /// `max_macs`: the driverinit value in effect.
-    pub max_macs: Number,
+    pub max_macs: U32,
     /// `test1`: the driverinit value in effect.
-    pub test1: Switch,
+    pub test1: Bool,
     /// `test2`: the value of the runtime parameter.
-    pub test2: Number,
+    pub test2: U32,
     /// `dont_allow_reload`: refuse to go down for a reload.
-    pub dont_allow_reload: Switch,
+    pub dont_allow_reload: Bool,
     /// `fail_reload`: fail to come up again.
-    pub fail_reload: Switch,
+    pub fail_reload: Bool,
+    dirs: OnceLock<Dirs>,
+}
+
+#[derive(Debug)]
+struct Dirs {
+    ddir: Dir,
+    ports: Dir,
+    nodes: Dir,
 }
 
 impl Debugfs {
     pub(crate) fn new() -> Self {
         Debugfs {
-            max_macs: Number::new(crate::params::MAX_MACS_DEFAULT),
-            test1: Switch::new(crate::params::TEST1_DEFAULT),
-            test2: Number::new(crate::params::TEST2_DEFAULT),
-            dont_allow_reload: Switch::new(false),
-            fail_reload: Switch::new(false),
+            max_macs: U32::new(crate::params::MAX_MACS_DEFAULT),
+            test1: Bool::new(crate::params::TEST1_DEFAULT),
+            test2: U32::new(crate::params::TEST2_DEFAULT),
+            dont_allow_reload: Bool::new(false),
+            fail_reload: Bool::new(false),
+            dirs: OnceLock::new(),
         }
     }
-}
 
-/// A file with `Y` or `N` in it.
-#[derive(Debug)]
-pub struct Switch(AtomicBool);
-
-impl Switch {
-    const fn new(on: bool) -> Self {
-        Switch(AtomicBool::new(on))
+    /// Makes the device's directory in the module's (`dev.c: nsim_dev_debugfs_init`).
+    ///
+    /// # Errors
+    /// `EEXIST` when there is one of that name; then nothing was made.
+    pub(crate) fn init(&self, module: &Dir, name: &str) -> Result<(), Errno> {
+        let ddir = module.create_dir(name.to_owned())?;
+        let dirs = Dirs {
+            ports: ddir.create_dir("ports")?,
+            nodes: ddir.create_dir("rate_nodes")?,
+            ddir,
+        };
+        let ddir = &dirs.ddir;
+        ddir.create_file("max_macs", 0o600, self.max_macs.clone())?;
+        ddir.create_file("test1", 0o600, self.test1.clone())?;
+        ddir.create_file("test2", 0o600, self.test2.clone())?;
+        ddir.create_file("dont_allow_reload", 0o600, self.dont_allow_reload.clone())?;
+        ddir.create_file("fail_reload", 0o600, self.fail_reload.clone())?;
+        self.dirs
+            .set(dirs)
+            .expect("a device is probed once and makes its files once");
+        Ok(())
     }
 
-    /// Whether it is on.
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Removes all that is left of the device's files (`dev.c: nsim_dev_debugfs_exit`).
+    pub(crate) fn exit(&self) {
+        if let Some(dirs) = self.dirs.get() {
+            dirs.ddir.remove();
+        }
     }
 
-    /// Turns it on or off.
-    pub fn set(&self, on: bool) {
-        self.0.store(on, Ordering::Relaxed);
-    }
-}
-
-/// A file with a 32-bit number in it.
-#[derive(Debug)]
-pub struct Number(AtomicU32);
-
-impl Number {
-    const fn new(value: u32) -> Self {
-        Number(AtomicU32::new(value))
+    /// The device's own directory.
+    pub fn ddir(&self) -> &Dir {
+        &self.dirs().ddir
     }
 
-    /// The number.
-    pub fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    /// `ports/`: a directory for each port.
+    pub fn ports_ddir(&self) -> &Dir {
+        &self.dirs().ports
     }
 
-    /// Changes the number.
-    pub fn set(&self, value: u32) {
-        self.0.store(value, Ordering::Relaxed);
+    /// `rate_nodes/`: a directory for each rate node.
+    pub fn nodes_ddir(&self) -> &Dir {
+        &self.dirs().nodes
+    }
+
+    fn dirs(&self) -> &Dirs {
+        self.dirs.get().expect(
+            "probe makes the directories before any object, and objects go before the device",
+        )
     }
 }

@@ -134,11 +134,12 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         devl.register();
     }
     let result = params::register(dev, devl).and_then(|()| {
-        let added = ports::add_all(dev, devl);
-        if added.is_err() {
+        let made = make_debugfs(dev).and_then(|()| ports::add_all(dev, devl));
+        if made.is_err() {
+            dev.debugfs.exit();
             params::unregister(dev, devl);
         }
-        added
+        made
     });
     match result {
         Ok(()) if !registers_first => devl.register(),
@@ -146,6 +147,11 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         _ => {}
     }
     result
+}
+
+fn make_debugfs(dev: &NsimDev) -> Result<(), Errno> {
+    let module = dev.module.ddir().ok_or(Errno::NODEV)?;
+    dev.debugfs.init(&module, dev.device.name())
 }
 
 /// The driver gives a device up (`dev.c: nsim_drv_remove`).
@@ -162,6 +168,7 @@ pub(crate) fn remove(device: &mut LockedDevice<'_>) {
             devl.unregister();
         }
         reload_destroy(&dev, &mut devl);
+        dev.debugfs.exit();
         params::unregister(&dev, &mut devl);
         if !unregisters_first {
             devl.unregister();

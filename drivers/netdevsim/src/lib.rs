@@ -14,7 +14,7 @@
 //! | [`vfs`] | virtual functions and the eswitch | `bus.c`, `dev.c` |
 //! | [`rates`] | devlink rate objects | `dev.c` |
 //! | [`netdev`] | network devices | `netdev.c` |
-//! | [`debugfs`] | the values behind the debugfs files | `dev.c` |
+//! | [`debugfs`] | the debugfs directory, and the files of no object | `dev.c` |
 
 pub mod bus;
 pub mod debugfs;
