@@ -1,0 +1,95 @@
+#!/bin/bash
+# debian.sh FOLDER client VERSION   iproute2 VERSION (or, if its suites have gone on, the next one), built from Debian's source package
+# debian.sh FOLDER tree KERNEL      the selftests of kernel KERNEL (6.1, 6.12, 7.2), from Debian's linux-source package
+# Fetches into FOLDER with a package index of its own, so that the machine's is not touched; prints the folder of what was asked for.
+# What is there already is not fetched again. The archive's signature is checked by apt, as ever.
+set -euo pipefail
+top=$(mkdir -p "$1" && cd "$1" && pwd)
+what=$2 wanted=$3
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
+say() { echo "debian.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# index SUITE: a private index of the suite's packages and sources; sets $conf
+index() {
+    local folder=$top/apt/$1
+    conf=$folder/apt.conf
+    [ -e $keys ] || die "there is no $keys (Debian package debian-archive-keyring)"
+    mkdir -p "$folder"/{lists/partial,cache/archives/partial,empty}
+    printf 'Types: deb deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$mirror" "$1" $keys >"$folder/all.sources"
+    cat >"$conf" <<CONF
+Dir::Etc::sourcelist "$folder/all.sources";
+Dir::Etc::sourceparts "$folder/empty";
+Dir::Etc::preferencesparts "$folder/empty";
+Dir::State::lists "$folder/lists";
+Dir::Cache "$folder/cache";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+CONF
+    [ -n "$(find "$folder/updated" -mtime -7 2>/dev/null)" ] && return
+    say "fetching the package index of Debian $1"
+    apt-get -c "$conf" -o APT::Update::Error-Mode=any update >"$folder/log" 2>&1 || { tail -n 3 "$folder/log" >&2; return 1; }
+    touch "$folder/updated"
+}
+
+client() {
+    local suites folder=$top/iproute2-$wanted build=$top/build.iproute2-$wanted suite version got=
+    [ -x "$folder/devlink" ] && { echo "$folder"; return; }
+    case $wanted in 6.1.0) suites=bookworm ;; *) suites='sid forky' ;; esac
+    rm -rf "$build"
+    mkdir -p "$build/source"
+    for suite in $suites; do
+        index "$suite" || continue
+        version=$(apt-cache -c "$conf" showsrc iproute2 2>/dev/null | awk '/^Version:/ { print $2 }' | sort -V | tail -n 1)
+        [ -n "$version" ] || continue
+        if (cd "$build" && apt-get -c "$conf" source --download-only --tar-only "iproute2=$version") >"$build/log" 2>&1; then
+            got=${version%%-*}
+            [ "$got" = "$wanted" ] && break
+            rm -f "$build"/*.orig.tar.*
+        fi
+    done
+    ls "$build"/*.orig.tar.* >/dev/null 2>&1 || die "Debian ($suites) has no source of iproute2 $wanted${got:+, only of $got}"
+    say "building iproute2 $wanted"
+    tar xf "$build"/*.orig.tar.* -C "$build/source" --strip-components=1
+    { (cd "$build/source" && ./configure) && make -C "$build/source" -j"$(nproc)" SUBDIRS='lib ip tc devlink'; } >"$build/log" 2>&1 \
+        || { tail -n 5 "$build/log" >&2; die "iproute2 $wanted could not be built (it needs pkg-config, libmnl-dev, bison, flex)"; }
+    mkdir -p "$folder.new"
+    cp "$build"/source/{devlink/devlink,ip/ip,tc/tc} "$folder.new/"
+    strip "$folder.new"/*
+    mv "$folder.new" "$folder"
+    rm -rf "$build"
+    echo "$folder"
+}
+
+tree() {
+    local suites folder=$top/linux-$wanted suite version part
+    [ -e "$folder/tools/testing/selftests/drivers/net/netdevsim/devlink.sh" ] && { echo "$folder"; return; }
+    case $wanted in 6.1) suites=bookworm ;; 6.12) suites='trixie bookworm-backports' ;; *) suites='sid forky' ;; esac
+    for suite in $suites; do
+        index "$suite" || continue
+        version=$(apt-cache -c "$conf" madison "linux-source-$wanted" 2>/dev/null | awk -F'|' '/Packages/ { gsub(/ /, "", $2); print $2 }' | sort -V | tail -n 1)
+        [ -n "$version" ] || continue
+        part=$top/part.$wanted
+        rm -rf "$part"
+        mkdir -p "$part/tree"
+        say "fetching linux-source-$wanted $version (some 150 MB)"
+        (cd "$part" && apt-get -c "$conf" download "linux-source-$wanted=$version") >"$part/log" 2>&1 || continue
+        dpkg-deb --fsys-tarfile "$part"/*.deb | tar xf - -O --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc -T0 \
+            | tar xf - -C "$part/tree" --strip-components=1 --wildcards '*/tools/testing/selftests/drivers/net' \
+                '*/tools/testing/selftests/net' '*/tools/testing/selftests/kselftest' '*/tools/testing/selftests/lib.sh' 2>>"$part/log" || true
+        [ -e "$part/tree/tools/testing/selftests/drivers/net/netdevsim/devlink.sh" ] || continue
+        rm -rf "$folder"
+        mv "$part/tree" "$folder"
+        rm -rf "$part"
+        echo "$folder"
+        return
+    done
+    die "Debian ($suites) has no linux-source-$wanted"
+}
+
+case $what in
+    client | tree) "$what" ;;
+    *) die "usage: debian.sh FOLDER client|tree VERSION" ;;
+esac
