@@ -16,6 +16,8 @@ use crate::chain::Word;
 use crate::graph;
 use crate::order::LevelInfo;
 use crate::thread::{self, Mode};
+#[cfg(not(feature = "off"))]
+use crate::timing;
 
 /// The name and identity of a lock class, for a `static`.
 ///
@@ -212,6 +214,7 @@ pub struct Map {
     wait: Wait,
     /// The class id (0 while the lock has never been taken) and what else of the lock is part of every chain.
     word: AtomicU64,
+    point: timing::Point,
 }
 
 #[cfg(not(feature = "off"))]
@@ -254,6 +257,7 @@ impl Map {
             wait,
             class,
             level,
+            point: timing::Point::new(),
         }
     }
 
@@ -268,6 +272,12 @@ impl Map {
 
     pub(crate) fn wait(&self) -> Wait {
         self.wait
+    }
+
+    /// Who took the lock last, as far as that is measured.
+    #[cfg(feature = "lock_stat")]
+    pub(crate) fn point(&self) -> &timing::Point {
+        &self.point
     }
 
     pub(crate) fn level(&self) -> Option<&'static LevelInfo> {

@@ -16,6 +16,8 @@ use crate::thread;
 struct AtRest {
     _graph: MutexGuard<'static, Graph>,
     _reports: MutexGuard<'static, Vec<Arc<Report>>>,
+    #[cfg(feature = "lock_stat")]
+    _figures: Option<crate::lock_stat::figures::AtRest>,
 }
 
 thread_local! {
@@ -42,6 +44,9 @@ extern "C" fn stop() {
         return;
     }
     let at_rest = AtRest {
+        // First: who adds to the figures may ask the graph.
+        #[cfg(feature = "lock_stat")]
+        _figures: crate::lock_stat::figures::rest(),
         _graph: graph::lock(),
         _reports: report::lock(),
     };

@@ -28,6 +28,7 @@
 //! * `lock_api`: `lockdep::lock_api`, the validator around any raw lock of the crate `lock_api`.
 //! * `parking_lot`: `lockdep::parking_lot`, its locks by type aliases.
 //! * `tokio`: `lockdep::tokio`, its `Mutex`, `RwLock` and `Semaphore`, and `lockdep::task`, for what tasks hold.
+//! * `lock_stat`: `lockdep::lock_stat`, how long locks are waited for and held, class by class.
 //! * `off`: the validator is gone. Every lock and every guard has the size of the plain one, to lock is to lock the plain
 //!   one, and nothing is reported. The interface stays.
 
@@ -74,11 +75,20 @@ mod table;
 pub mod thread;
 mod warn;
 
+/// What locks say of themselves to [`lock_stat`].
+#[cfg(all(feature = "lock_stat", not(feature = "off")))]
+mod timing;
+#[cfg(not(all(feature = "lock_stat", not(feature = "off"))))]
+#[path = "timing/off.rs"]
+mod timing;
+
 #[cfg(feature = "off")]
 mod off;
 
 #[cfg(feature = "lock_api")]
 pub mod lock_api;
+#[cfg(feature = "lock_stat")]
+pub mod lock_stat;
 #[cfg(feature = "parking_lot")]
 pub mod parking_lot;
 #[cfg(feature = "tokio")]

@@ -9,6 +9,7 @@ use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
 use crate::sync::WouldDeadlock;
 use crate::thread::{self, How, Mode, Request, ip};
+use crate::timing;
 use crate::warn;
 
 /// The validator's part of a lock (`include/linux/lockdep_types.h: struct lockdep_map`).
@@ -86,6 +87,19 @@ impl LockdepMap {
             ip(),
         )?);
         Ok(())
+    }
+
+    /// The lock is not free: after [`acquire`](LockdepMap::acquire), before the wait (`lock_contended`). Only the feature
+    /// `lock_stat` wants to know.
+    #[inline]
+    pub fn contended(&self) {
+        timing::contended(&self.map);
+    }
+
+    /// The lock is in the thread's hands: after [`contended`](LockdepMap::contended) and the wait (`lock_acquired`).
+    #[inline]
+    pub fn acquired(&self) {
+        timing::acquired(&self.map);
     }
 
     /// The lock is about to be given up.

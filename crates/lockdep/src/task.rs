@@ -20,6 +20,7 @@ use crate::class::Map;
 #[cfg(not(feature = "off"))]
 use crate::thread::How;
 use crate::thread::{self, HeldLock, Mode, Request, ip};
+use crate::timing;
 use crate::warn;
 
 /// What others do to a task's locks.
@@ -173,13 +174,17 @@ pub(crate) struct Hold {
     /// Nothing if no task that the validator knows took the lock: then it is not followed.
     #[cfg(not(feature = "off"))]
     owner: Option<Arc<Owner>>,
+    #[cfg(all(feature = "lock_stat", not(feature = "off")))]
+    _time: timing::task::TaskHold,
 }
 
 /// Before a task waits for a lock, or a thread does.
 #[inline]
 pub(crate) fn wait(map: &Map, mode: Mode, site: &'static std::panic::Location<'static>) {
     // A task that waits for itself is reported. It is not the thread that waits, and perhaps not for ever.
-    drop(thread::try_acquire(map, Request::wait(mode), site, ip()));
+    let seen = thread::try_acquire(map, Request::wait(mode), site, ip());
+    timing::void(map);
+    drop(seen);
 }
 
 /// After a lock was taken.
@@ -200,10 +205,14 @@ pub(crate) fn hold(map: &Map, mode: Mode, site: &'static std::panic::Location<'s
         };
         // Ended by the drop of the hold.
         std::mem::forget(thread::try_acquire(map, request, site, ip()));
+        // It is the task that holds the lock, not the thread.
+        timing::freed(map);
     }
     Hold {
         address: map.address(),
         owner,
+        #[cfg(feature = "lock_stat")]
+        _time: timing::task::TaskHold::begin(map, mode, site),
     }
 }
 

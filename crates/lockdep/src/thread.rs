@@ -23,6 +23,7 @@ use crate::held::{Entry, Stack};
 use crate::met::{Met, Node};
 use crate::miss;
 use crate::sync::WouldDeadlock;
+use crate::timing;
 use crate::warn;
 
 pub(crate) use crate::held::{DEPTH, HeldLock, INTERRUPT, Token};
@@ -323,6 +324,7 @@ pub(crate) fn freed(map: &Map) {
 fn freed_slow(thread: &Thread, map: &Map) {
     if let Some(lock) = thread.held().find(|lock| lock.is(map.address())) {
         warn::held_lock_freed(thread, &lock, size_of_val(map));
+        timing::freed(map);
         // What is there next is another lock.
         thread.remove(map.address());
     }
@@ -424,6 +426,7 @@ impl<'a> Release<'a> {
 impl Drop for Release<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        timing::end(self.map);
         with(|thread| {
             if thread.top.get() == self.token {
                 thread.top.set(self.token.pop());
@@ -457,6 +460,7 @@ pub(crate) fn release(map: &Map) {
     if cfg!(feature = "off") {
         return;
     }
+    timing::end(map);
     with(|thread| {
         let top = thread.top.get();
         match thread.held.map.get(top.depth()) {
@@ -482,6 +486,7 @@ pub(crate) fn acquire<'a>(
         Some(token) => token,
         None => miss::acquire_or_panic(thread, map, request, site, ip),
     });
+    timing::begin(map, request, site, ip);
     Release::of(map, token)
 }
 
@@ -497,6 +502,7 @@ pub(crate) fn try_acquire<'a>(
         Some(token) => Ok(token),
         None => miss::acquire(thread, map, request, site, ip),
     })?;
+    timing::begin(map, request, site, ip);
     Ok(Release::of(map, token))
 }
 
@@ -542,5 +548,6 @@ fn acquire_unfailing<'a>(
         Some(token) => token,
         None => miss::acquire(thread, map, request, site, ip).unwrap_or(Token::NONE),
     });
+    timing::begin(map, request, site, ip);
     Release::of(map, token)
 }

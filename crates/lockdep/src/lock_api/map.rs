@@ -7,6 +7,8 @@ use std::{mem, panic::Location, sync::OnceLock};
 use crate::class::{Class, Map, Wait};
 #[cfg(not(feature = "off"))]
 use crate::thread::{self, How, Mode, Request, ip};
+#[cfg(not(feature = "off"))]
+use crate::timing;
 
 #[cfg(feature = "off")]
 pub(super) use off::RawMap;
@@ -54,18 +56,35 @@ impl RawMap {
         mem::forget(thread::acquire(self.at(site), mode, site, ip()));
     }
 
+    /// Takes the lock that the validator was asked for by [`wait`](RawMap::wait).
+    #[inline]
+    pub(super) fn take(&self, attempt: impl FnOnce() -> bool, wait: impl FnOnce()) {
+        match self.known() {
+            Some(map) if cfg!(feature = "lock_stat") => {
+                timing::waited(map, || attempt().then_some(()), wait);
+            }
+            _ => wait(),
+        }
+    }
+
     /// Waits for the lock, but not for ever.
     #[track_caller]
     #[inline]
-    pub(super) fn wait_bounded(&self, mode: Mode, wait: impl FnOnce() -> bool) -> bool {
+    pub(super) fn wait_bounded(
+        &self,
+        mode: Mode,
+        attempt: impl FnOnce() -> bool,
+        wait: impl FnOnce() -> bool,
+    ) -> bool {
         let site = Location::caller();
         let request = Request {
             how: How::Pseudo,
             ..Request::wait(mode)
         };
         // Never an error: who does not wait for ever does not wait for itself for ever.
-        let release = thread::try_acquire(self.at(site), request, site, ip());
-        let taken = wait();
+        let map = self.at(site);
+        let release = thread::try_acquire(map, request, site, ip());
+        let taken = timing::waited_perhaps(map, attempt, wait);
         if taken {
             mem::forget(release);
         }
@@ -121,9 +140,14 @@ mod off {
 
         pub(in crate::lock_api) fn wait(&self, _: Mode) {}
 
+        pub(in crate::lock_api) fn take(&self, _: impl FnOnce() -> bool, wait: impl FnOnce()) {
+            wait();
+        }
+
         pub(in crate::lock_api) fn wait_bounded(
             &self,
             _: Mode,
+            _: impl FnOnce() -> bool,
             wait: impl FnOnce() -> bool,
         ) -> bool {
             wait()

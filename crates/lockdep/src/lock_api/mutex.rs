@@ -63,7 +63,8 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
     #[inline]
     fn lock(&self) {
         self.map.wait(Mode::Write);
-        self.inner.lock();
+        self.map
+            .take(|| self.inner.try_lock(), || self.inner.lock());
     }
 
     #[track_caller]
@@ -112,14 +113,16 @@ unsafe impl<R: RawMutexTimed> RawMutexTimed for RawMutex<R> {
     #[track_caller]
     #[inline]
     fn try_lock_for(&self, timeout: R::Duration) -> bool {
+        let attempt = || self.inner.try_lock();
         let wait = || self.inner.try_lock_for(timeout);
-        self.map.wait_bounded(Mode::Write, wait)
+        self.map.wait_bounded(Mode::Write, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_until(&self, timeout: R::Instant) -> bool {
+        let attempt = || self.inner.try_lock();
         let wait = || self.inner.try_lock_until(timeout);
-        self.map.wait_bounded(Mode::Write, wait)
+        self.map.wait_bounded(Mode::Write, attempt, wait)
     }
 }

@@ -67,7 +67,8 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[inline]
     fn lock_shared(&self) {
         self.map.wait(Mode::Read);
-        self.inner.lock_shared();
+        self.map
+            .take(|| self.inner.try_lock_shared(), || self.inner.lock_shared());
     }
 
     #[track_caller]
@@ -88,7 +89,10 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
     #[inline]
     fn lock_exclusive(&self) {
         self.map.wait(Mode::Write);
-        self.inner.lock_exclusive();
+        self.map.take(
+            || self.inner.try_lock_exclusive(),
+            || self.inner.lock_exclusive(),
+        );
     }
 
     #[track_caller]
@@ -159,29 +163,33 @@ unsafe impl<R: RawRwLockTimed> RawRwLockTimed for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn try_lock_shared_for(&self, timeout: R::Duration) -> bool {
+        let attempt = || self.inner.try_lock_shared();
         let wait = || self.inner.try_lock_shared_for(timeout);
-        self.map.wait_bounded(Mode::Read, wait)
+        self.map.wait_bounded(Mode::Read, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared_until(&self, timeout: R::Instant) -> bool {
+        let attempt = || self.inner.try_lock_shared();
         let wait = || self.inner.try_lock_shared_until(timeout);
-        self.map.wait_bounded(Mode::Read, wait)
+        self.map.wait_bounded(Mode::Read, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_exclusive_for(&self, timeout: R::Duration) -> bool {
+        let attempt = || self.inner.try_lock_exclusive();
         let wait = || self.inner.try_lock_exclusive_for(timeout);
-        self.map.wait_bounded(Mode::Write, wait)
+        self.map.wait_bounded(Mode::Write, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_exclusive_until(&self, timeout: R::Instant) -> bool {
+        let attempt = || self.inner.try_lock_exclusive();
         let wait = || self.inner.try_lock_exclusive_until(timeout);
-        self.map.wait_bounded(Mode::Write, wait)
+        self.map.wait_bounded(Mode::Write, attempt, wait)
     }
 }
 
@@ -191,7 +199,10 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for RawRwLock<R> {
     #[inline]
     fn lock_shared_recursive(&self) {
         self.map.wait(Mode::RecursiveRead);
-        self.inner.lock_shared_recursive();
+        self.map.take(
+            || self.inner.try_lock_shared_recursive(),
+            || self.inner.lock_shared_recursive(),
+        );
     }
 
     #[track_caller]
@@ -208,15 +219,17 @@ unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for RawRwLock<R>
     #[track_caller]
     #[inline]
     fn try_lock_shared_recursive_for(&self, timeout: R::Duration) -> bool {
+        let attempt = || self.inner.try_lock_shared_recursive();
         let wait = || self.inner.try_lock_shared_recursive_for(timeout);
-        self.map.wait_bounded(Mode::RecursiveRead, wait)
+        self.map.wait_bounded(Mode::RecursiveRead, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_shared_recursive_until(&self, timeout: R::Instant) -> bool {
+        let attempt = || self.inner.try_lock_shared_recursive();
         let wait = || self.inner.try_lock_shared_recursive_until(timeout);
-        self.map.wait_bounded(Mode::RecursiveRead, wait)
+        self.map.wait_bounded(Mode::RecursiveRead, attempt, wait)
     }
 }
 
@@ -238,7 +251,10 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[inline]
     fn lock_upgradable(&self) {
         self.map.wait(Mode::Read);
-        self.inner.lock_upgradable();
+        self.map.take(
+            || self.inner.try_lock_upgradable(),
+            || self.inner.lock_upgradable(),
+        );
     }
 
     #[track_caller]
@@ -261,8 +277,12 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     unsafe fn upgrade(&self) {
         self.map.release();
         self.map.wait(Mode::Write);
-        // SAFETY: the caller holds this lock in this way, so the inner one is held so.
-        unsafe { self.inner.upgrade() }
+        self.map.take(
+            // SAFETY: the caller holds this lock in this way, so the inner one is held so.
+            || unsafe { self.inner.try_upgrade() },
+            // SAFETY: as above; the attempt, if there was one, has changed nothing.
+            || unsafe { self.inner.upgrade() },
+        );
     }
 
     #[track_caller]
@@ -323,15 +343,17 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
+        let attempt = || self.inner.try_lock_upgradable();
         let wait = || self.inner.try_lock_upgradable_for(timeout);
-        self.map.wait_bounded(Mode::Read, wait)
+        self.map.wait_bounded(Mode::Read, attempt, wait)
     }
 
     #[track_caller]
     #[inline]
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
+        let attempt = || self.inner.try_lock_upgradable();
         let wait = || self.inner.try_lock_upgradable_until(timeout);
-        self.map.wait_bounded(Mode::Read, wait)
+        self.map.wait_bounded(Mode::Read, attempt, wait)
     }
 
     #[track_caller]
@@ -339,8 +361,10 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
         self.map.release();
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
+        let attempt = || unsafe { self.inner.try_upgrade() };
+        // SAFETY: as above; the attempt, if there was one, has changed nothing.
         let wait = || unsafe { self.inner.try_upgrade_for(timeout) };
-        let upgraded = self.map.wait_bounded(Mode::Write, wait);
+        let upgraded = self.map.wait_bounded(Mode::Write, attempt, wait);
         if !upgraded {
             self.map.acquired(Mode::Read);
         }
@@ -352,8 +376,10 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
         self.map.release();
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
+        let attempt = || unsafe { self.inner.try_upgrade() };
+        // SAFETY: as above; the attempt, if there was one, has changed nothing.
         let wait = || unsafe { self.inner.try_upgrade_until(timeout) };
-        let upgraded = self.map.wait_bounded(Mode::Write, wait);
+        let upgraded = self.map.wait_bounded(Mode::Write, attempt, wait);
         if !upgraded {
             self.map.acquired(Mode::Read);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Finding, Place, Record, RecordClass, RecordEdge, Run};
 
 /// A JSON string.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
@@ -26,15 +26,15 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// A JSON object under construction.
-pub(super) struct Object(String);
+pub(crate) struct Object(String);
 
 impl Object {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(String::from("{"))
     }
 
     /// Adds a field whose value is JSON already.
-    pub(super) fn raw(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn raw(mut self, name: &str, value: &str) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -44,26 +44,26 @@ impl Object {
         self
     }
 
-    pub(super) fn text(self, name: &str, value: &str) -> Self {
+    pub(crate) fn text(self, name: &str, value: &str) -> Self {
         self.raw(name, &quote(value))
     }
 
-    pub(super) fn optional(self, name: &str, value: Option<&str>) -> Self {
+    pub(crate) fn optional(self, name: &str, value: Option<&str>) -> Self {
         self.raw(name, &value.map_or("null".into(), quote))
     }
 
-    pub(super) fn list<T>(self, name: &str, values: &[T], json: impl FnMut(&T) -> String) -> Self {
+    pub(crate) fn list<T>(self, name: &str, values: &[T], json: impl FnMut(&T) -> String) -> Self {
         self.raw(name, &array(values, json))
     }
 
-    pub(super) fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
 /// A JSON array.
-pub(super) fn array<T>(values: &[T], json: impl FnMut(&T) -> String) -> String {
+pub(crate) fn array<T>(values: &[T], json: impl FnMut(&T) -> String) -> String {
     let values: Vec<String> = values.iter().map(json).collect();
     format!("[{}]", values.join(","))
 }

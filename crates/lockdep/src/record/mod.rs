@@ -8,7 +8,7 @@ mod dot;
 pub(crate) mod exit;
 mod file;
 mod html;
-mod json;
+pub(crate) mod json;
 mod sarif;
 
 use std::collections::HashMap;

@@ -12,6 +12,7 @@ use super::lock_map::{LockMap, LockMapGuard};
 use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, How, Mode, Request};
+use crate::timing;
 
 /// What threads wait for, and others promise.
 #[derive(Debug)]
@@ -63,8 +64,10 @@ impl Event {
             flags: Mode::Write as u64 | Word::NESTED,
             how: How::Pseudo,
         };
-        drop(thread::try_acquire(map, request, site, ip));
-        wait()
+        let seen = thread::try_acquire(map, request, site, ip);
+        timing::void(map);
+        drop(seen);
+        timing::event(map, site, wait)
     }
 }
 

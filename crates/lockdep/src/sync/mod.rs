@@ -13,6 +13,16 @@ pub(crate) mod rwlock;
 pub mod ww;
 
 use std::fmt;
+use std::sync::{LockResult, TryLockError, TryLockResult};
+
+/// What an attempt at a lock gave, if the lock was free.
+fn free<G>(attempt: TryLockResult<G>) -> Option<LockResult<G>> {
+    match attempt {
+        Ok(guard) => Some(Ok(guard)),
+        Err(TryLockError::Poisoned(poisoned)) => Some(Err(poisoned)),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
 
 /// The error of the `*_or_deadlock` methods: the calling thread holds the lock itself and would wait for itself for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
-use super::WouldDeadlock;
+use super::{WouldDeadlock, free};
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, Request, ip};
+use crate::timing;
 
 /// `std::sync::Mutex`, poisoning included, whose order with other locks is checked on every acquisition.
 ///
@@ -106,7 +107,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let release = thread::acquire(&self.map, Mode::Write, Location::caller(), ip());
-        match self.inner.lock() {
+        match self.wait() {
             Ok(inner) => Ok(MutexGuard { release, inner }),
             Err(poisoned) => Err(PoisonError::new(MutexGuard {
                 release,
@@ -128,7 +129,7 @@ impl<T: ?Sized> Mutex<T> {
             Location::caller(),
             ip(),
         )?;
-        Ok(match self.inner.lock() {
+        Ok(match self.wait() {
             Ok(inner) => Ok(MutexGuard { release, inner }),
             Err(poisoned) => Err(PoisonError::new(MutexGuard {
                 release,
@@ -173,6 +174,18 @@ impl<T: ?Sized> Mutex<T> {
     /// The value in a [`PoisonError`] when a thread panicked while it held the lock.
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         self.inner.get_mut()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Waits for the lock that the validator has been asked for.
+    #[inline(always)]
+    pub(super) fn wait(&self) -> LockResult<std::sync::MutexGuard<'_, T>> {
+        timing::waited(
+            &self.map,
+            || free(self.inner.try_lock()),
+            || self.inner.lock(),
+        )
     }
 }
 

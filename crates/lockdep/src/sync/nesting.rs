@@ -192,7 +192,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     fn finish<'a>(&'a self, release: Release<'a>) -> LockResult<MutexGuard<'a, T>> {
-        match self.inner.lock() {
+        match self.wait() {
             Ok(inner) => Ok(MutexGuard::from_parts(release, inner)),
             Err(poisoned) => {
                 let inner = poisoned.into_inner();

@@ -11,6 +11,7 @@ use std::sync::OnceState;
 
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, ip};
+use crate::timing;
 
 /// `std::sync::Once`, whose order with locks is checked as long as it is not done.
 pub struct Once {
@@ -77,7 +78,9 @@ impl Once {
 /// Before the calling thread initialises, or waits for who does.
 #[inline]
 pub(super) fn begin<'a>(map: &'a Map, site: &'static Location<'static>) -> Release<'a> {
-    thread::acquire(map, Mode::Write, site, ip())
+    let release = thread::acquire(map, Mode::Write, site, ip());
+    timing::once(map);
+    release
 }
 
 impl fmt::Debug for Once {

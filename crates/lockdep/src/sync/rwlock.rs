@@ -8,9 +8,10 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
-use super::WouldDeadlock;
+use super::{WouldDeadlock, free};
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, Request, ip};
+use crate::timing;
 
 /// `std::sync::RwLock`, poisoning included, whose order with other locks is checked on every acquisition.
 pub struct RwLock<T: ?Sized> {
@@ -226,7 +227,12 @@ impl<T: ?Sized> RwLock<T> {
         &'a self,
         release: Release<'a>,
     ) -> LockResult<RwLockReadGuard<'a, T>> {
-        match self.inner.read() {
+        let taken = timing::waited(
+            &self.map,
+            || free(self.inner.try_read()),
+            || self.inner.read(),
+        );
+        match taken {
             Ok(inner) => Ok(RwLockReadGuard {
                 _release: release,
                 inner,
@@ -243,7 +249,12 @@ impl<T: ?Sized> RwLock<T> {
         &'a self,
         release: Release<'a>,
     ) -> LockResult<RwLockWriteGuard<'a, T>> {
-        match self.inner.write() {
+        let taken = timing::waited(
+            &self.map,
+            || free(self.inner.try_write()),
+            || self.inner.write(),
+        );
+        match taken {
             Ok(inner) => Ok(RwLockWriteGuard {
                 _release: release,
                 inner,

@@ -42,6 +42,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::class::{Class, Map, Wait};
 use crate::thread::{self, Mode, Release, Request, ip};
+use crate::timing;
 use crate::warn;
 
 /// Locks that are taken together, in whatever order.
@@ -322,7 +323,7 @@ impl<T: ?Sized> WwMutex<T> {
         }
         self.give_way(context, "ww_mutex_lock");
         let release = self.acquire(Some(context));
-        if !self.wait(Some(context), context.held.get() > 0) {
+        if !self.wait_timed(Some(context), context.held.get() > 0) {
             context.contended.set(self.map.address());
             return Err(WwError::Deadlock);
         }
@@ -344,7 +345,7 @@ impl<T: ?Sized> WwMutex<T> {
         }
         self.give_way(context, "ww_mutex_lock_slow");
         let release = self.acquire(Some(context));
-        self.wait(Some(context), false);
+        self.wait_timed(Some(context), false);
         self.taken(Some(context), release)
     }
 
@@ -355,7 +356,7 @@ impl<T: ?Sized> WwMutex<T> {
     #[track_caller]
     pub fn lock_alone(&self) -> WwMutexGuard<'_, T> {
         let release = self.acquire(None);
-        self.wait(None, false);
+        self.wait_timed(None, false);
         self.taken(None, release)
     }
 
@@ -446,6 +447,14 @@ impl<T: ?Sized> WwMutex<T> {
             Owner::Context(Arc::clone(&context.age))
         });
         true
+    }
+
+    fn wait_timed(&self, context: Option<&AcquireContext<'_>>, gives_way: bool) -> bool {
+        timing::waited_perhaps(
+            &self.map,
+            || self.take(context),
+            || self.wait(context, gives_way),
+        )
     }
 
     /// Waits until the lock is taken, or, if it may give way, until an older context is in the way. Says which.

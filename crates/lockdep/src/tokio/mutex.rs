@@ -11,6 +11,7 @@ use super::guard::{self, Guard, OwnedGuard};
 use crate::class::{Class, Map, Wait};
 use crate::task;
 use crate::thread::Mode;
+use crate::timing::task_waits;
 
 /// `tokio::sync::MutexGuard`.
 pub type MutexGuard<'a, T> = Guard<tokio::sync::MutexGuard<'a, T>>;
@@ -58,7 +59,13 @@ impl<T> Mutex<T> {
         let site = Location::caller();
         async move {
             task::wait(&self.map, Mode::Write, site);
-            let inner = self.inner.lock().await;
+            let inner = task_waits!(
+                &self.map,
+                Mode::Write,
+                site,
+                self.inner.try_lock().ok(),
+                self.inner.lock().await
+            );
             self.guard(inner, Mode::Write, site)
         }
     }
@@ -84,7 +91,13 @@ impl<T> Mutex<T> {
             // SAFETY: the guard that comes of it is put beside the `Arc`, and dropped before it.
             let lock = unsafe { guard::borrow(&self) };
             task::wait(&lock.map, Mode::Write, site);
-            let inner = lock.inner.lock().await;
+            let inner = task_waits!(
+                &lock.map,
+                Mode::Write,
+                site,
+                lock.inner.try_lock().ok(),
+                lock.inner.lock().await
+            );
             let guard = lock.guard(inner, Mode::Write, site);
             OwnedGuard { guard, _lock: self }
         }
@@ -114,7 +127,14 @@ impl<T> Mutex<T> {
     pub fn blocking_lock(&self) -> MutexGuard<'_, T> {
         let site = Location::caller();
         task::wait(&self.map, Mode::Write, site);
-        self.guard(self.inner.blocking_lock(), Mode::Write, site)
+        let inner = task_waits!(
+            &self.map,
+            Mode::Write,
+            site,
+            self.inner.try_lock().ok(),
+            self.inner.blocking_lock()
+        );
+        self.guard(inner, Mode::Write, site)
     }
 
     /// The protected value, out of its lock.

@@ -11,6 +11,7 @@ use super::guard::{self, Guard, OwnedGuard};
 use crate::class::{Class, Map, Wait};
 use crate::task;
 use crate::thread::Mode;
+use crate::timing::task_waits;
 
 /// `tokio::sync::RwLockReadGuard`.
 pub type RwLockReadGuard<'a, T> = Guard<tokio::sync::RwLockReadGuard<'a, T>>;
@@ -63,7 +64,13 @@ impl<T> RwLock<T> {
         let site = Location::caller();
         async move {
             task::wait(&self.map, Mode::Read, site);
-            let inner = self.inner.read().await;
+            let inner = task_waits!(
+                &self.map,
+                Mode::Read,
+                site,
+                self.inner.try_read().ok(),
+                self.inner.read().await
+            );
             self.guard(inner, Mode::Read, site)
         }
     }
@@ -89,7 +96,13 @@ impl<T> RwLock<T> {
             // SAFETY: the guard that comes of it is put beside the `Arc`, and dropped before it.
             let lock = unsafe { guard::borrow(&self) };
             task::wait(&lock.map, Mode::Read, site);
-            let inner = lock.inner.read().await;
+            let inner = task_waits!(
+                &lock.map,
+                Mode::Read,
+                site,
+                lock.inner.try_read().ok(),
+                lock.inner.read().await
+            );
             let guard = lock.guard(inner, Mode::Read, site);
             OwnedGuard { guard, _lock: self }
         }
@@ -119,7 +132,14 @@ impl<T> RwLock<T> {
     pub fn blocking_read(&self) -> RwLockReadGuard<'_, T> {
         let site = Location::caller();
         task::wait(&self.map, Mode::Read, site);
-        self.guard(self.inner.blocking_read(), Mode::Read, site)
+        let inner = task_waits!(
+            &self.map,
+            Mode::Read,
+            site,
+            self.inner.try_read().ok(),
+            self.inner.blocking_read()
+        );
+        self.guard(inner, Mode::Read, site)
     }
 
     /// Waits for the lock and takes it for writing. Its order is checked when the future is first polled.
@@ -128,7 +148,13 @@ impl<T> RwLock<T> {
         let site = Location::caller();
         async move {
             task::wait(&self.map, Mode::Write, site);
-            let inner = self.inner.write().await;
+            let inner = task_waits!(
+                &self.map,
+                Mode::Write,
+                site,
+                self.inner.try_write().ok(),
+                self.inner.write().await
+            );
             self.guard(inner, Mode::Write, site)
         }
     }
@@ -154,7 +180,13 @@ impl<T> RwLock<T> {
             // SAFETY: the guard that comes of it is put beside the `Arc`, and dropped before it.
             let lock = unsafe { guard::borrow(&self) };
             task::wait(&lock.map, Mode::Write, site);
-            let inner = lock.inner.write().await;
+            let inner = task_waits!(
+                &lock.map,
+                Mode::Write,
+                site,
+                lock.inner.try_write().ok(),
+                lock.inner.write().await
+            );
             let guard = lock.guard(inner, Mode::Write, site);
             OwnedGuard { guard, _lock: self }
         }
@@ -184,7 +216,14 @@ impl<T> RwLock<T> {
     pub fn blocking_write(&self) -> RwLockWriteGuard<'_, T> {
         let site = Location::caller();
         task::wait(&self.map, Mode::Write, site);
-        self.guard(self.inner.blocking_write(), Mode::Write, site)
+        let inner = task_waits!(
+            &self.map,
+            Mode::Write,
+            site,
+            self.inner.try_write().ok(),
+            self.inner.blocking_write()
+        );
+        self.guard(inner, Mode::Write, site)
     }
 
     /// The protected value, out of its lock.

@@ -11,6 +11,7 @@ use super::guard::{self, Guard, OwnedGuard};
 use crate::class::{Class, Map, Wait};
 use crate::task;
 use crate::thread::Mode;
+use crate::timing::task_waits;
 
 /// `tokio::sync::SemaphorePermit`.
 pub type SemaphorePermit<'a> = Guard<tokio::sync::SemaphorePermit<'a>>;
@@ -62,7 +63,13 @@ impl Semaphore {
         let site = Location::caller();
         async move {
             task::wait(&self.map, Mode::Read, site);
-            let inner = self.inner.acquire().await?;
+            let inner = task_waits!(
+                &self.map,
+                Mode::Read,
+                site,
+                self.inner.try_acquire().ok().map(Ok),
+                self.inner.acquire().await
+            )?;
             Ok(self.guard(inner, Mode::Read, site))
         }
     }
@@ -90,7 +97,13 @@ impl Semaphore {
             // SAFETY: the guard that comes of it is put beside the `Arc`, and dropped before it.
             let lock = unsafe { guard::borrow(&self) };
             task::wait(&lock.map, Mode::Read, site);
-            let inner = lock.inner.acquire().await?;
+            let inner = task_waits!(
+                &lock.map,
+                Mode::Read,
+                site,
+                lock.inner.try_acquire().ok().map(Ok),
+                lock.inner.acquire().await
+            )?;
             let guard = lock.guard(inner, Mode::Read, site);
             Ok(OwnedGuard { guard, _lock: self })
         }
@@ -121,7 +134,13 @@ impl Semaphore {
         let site = Location::caller();
         async move {
             task::wait(&self.map, Mode::Read, site);
-            let inner = self.inner.acquire_many(permits).await?;
+            let inner = task_waits!(
+                &self.map,
+                Mode::Read,
+                site,
+                self.inner.try_acquire_many(permits).ok().map(Ok),
+                self.inner.acquire_many(permits).await
+            )?;
             Ok(self.guard(inner, Mode::Read, site))
         }
     }
@@ -150,7 +169,13 @@ impl Semaphore {
             // SAFETY: the guard that comes of it is put beside the `Arc`, and dropped before it.
             let lock = unsafe { guard::borrow(&self) };
             task::wait(&lock.map, Mode::Read, site);
-            let inner = lock.inner.acquire_many(permits).await?;
+            let inner = task_waits!(
+                &lock.map,
+                Mode::Read,
+                site,
+                lock.inner.try_acquire_many(permits).ok().map(Ok),
+                lock.inner.acquire_many(permits).await
+            )?;
             let guard = lock.guard(inner, Mode::Read, site);
             Ok(OwnedGuard { guard, _lock: self })
         }
