@@ -11,10 +11,7 @@
 //! | resources | `SET`: `EINVAL`; `DUMP`: `EOPNOTSUPP` | empty |
 //! | regions | `GET`, `DEL`: `EINVAL`; `NEW`: `EINVAL` with text | `GET`: empty; `READ`: `EINVAL` with text |
 //! | health reporters | all: `EINVAL` | `GET`: empty; `DUMP_GET`: `EINVAL` |
-//! | flash | `EOPNOTSUPP` | |
-//! | traps, groups, policers | all: `EOPNOTSUPP` | empty |
 //! | line cards | no `LINECARD_INDEX` is `EINVAL`, any is `ENODEV` | empty |
-//! | selftests | `EOPNOTSUPP` | empty |
 //!
 //! When an object is built it gets a file of its own and leaves this one.
 
@@ -102,7 +99,7 @@ pub(crate) fn doit(
             refuse(index_errno(attrs.has(attr::LINECARD_INDEX)))
         }
 
-        // Dpipe headers, flash, traps, trap groups, trap policers, selftests; and what is no command.
+        // Dpipe headers; and what is no command.
         _ => refuse(Errno::OPNOTSUPP),
     }
 }

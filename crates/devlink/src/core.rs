@@ -35,6 +35,9 @@ use crate::port::Port;
 use crate::rate::Rates;
 use crate::reload::ReloadStats;
 use crate::subsystem::Subsystem;
+use crate::trap::TrapItem;
+use crate::trap::group::TrapGroupItem;
+use crate::trap::policer::TrapPolicerItem;
 
 /// A device's devlink instance (`struct devlink`).
 ///
@@ -68,6 +71,10 @@ pub(crate) struct State {
     pub(crate) ports: BTreeMap<u32, Arc<Port>>,
     pub(crate) params: BTreeMap<u32, ParamItem>,
     pub(crate) rates: Rates,
+    /// In the order of their registration; so the groups and policers.
+    pub(crate) traps: Vec<TrapItem>,
+    pub(crate) trap_groups: Vec<TrapGroupItem>,
+    pub(crate) trap_policers: Vec<TrapPolicerItem>,
     pub(crate) reload_failed: bool,
     pub(crate) stats: ReloadStats,
     pub(crate) remote_stats: ReloadStats,
@@ -80,6 +87,9 @@ impl State {
             ports: BTreeMap::new(),
             params: BTreeMap::new(),
             rates: Rates::default(),
+            traps: Vec::new(),
+            trap_groups: Vec::new(),
+            trap_policers: Vec::new(),
             reload_failed: false,
             stats: ReloadStats::default(),
             remote_stats: ReloadStats::default(),
@@ -204,12 +214,13 @@ impl Devlink {
         }
     }
 
-    /// Locks the instance unless somebody has it (`devl_trylock`): its objects, without a permission for further locks.
-    pub(crate) fn try_lock(self: &Arc<Self>) -> Option<Objects<'_>> {
-        let state = self.lock.try_lock()?;
+    /// Locks the instance if nobody has it (`devl_trylock`): for work that may be called off by who holds the lock, and so
+    /// must not wait for it. Nothing of the declared order may be taken under it.
+    #[track_caller]
+    pub fn try_lock(self: &Arc<Self>) -> Option<Objects<'_>> {
         Some(Objects {
             devlink: self,
-            state,
+            state: self.lock.try_lock()?,
         })
     }
 
@@ -266,6 +277,16 @@ impl Devlink {
             "devlink_free",
             "rate objects are left",
         );
+        for (left, what) in [
+            (!devl.state.traps.is_empty(), "traps are left"),
+            (!devl.state.trap_groups.is_empty(), "trap groups are left"),
+            (
+                !devl.state.trap_policers.is_empty(),
+                "trap policers are left",
+            ),
+        ] {
+            self.warn_on(left, "devlink_free", what);
+        }
         // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
         // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.
         let freed = std::mem::replace(&mut *devl.state, State::new(Arc::new(Freed)));

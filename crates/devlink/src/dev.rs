@@ -1,11 +1,9 @@
-//! The instance itself: `GET`, `INFO_GET`, and the settings of its eswitch.
+//! The instance itself: `GET`, and the settings of its eswitch.
 //!
 //! What `RELOAD` does has a module of its own, [`reload`](crate::reload); its statistics are part of what `GET` shows.
 
 use netlink::genl::{Batch, Reply, Request};
-use netlink::{Attr, ExtAck, Writer, attr, cmd, wire::kind};
-use rustix::io::Errno;
-use std::fmt;
+use netlink::{Writer, attr, cmd};
 
 use crate::core::{Devl, Devlink, Objects};
 use crate::rate;
@@ -93,94 +91,6 @@ pub(crate) fn get_doit(devl: &Devl<'_>, reply: &mut Reply<'_>) -> netlink::Resul
 
 pub(crate) fn get_dump_one(devl: &Devl<'_>, batch: &mut Batch<'_>) -> netlink::Result {
     batch.put(cmd::NEW, |w| fill(w, devl))
-}
-
-/// The reply of `INFO_GET` while the driver writes into it (`struct devlink_info_req`).
-pub struct InfoReq<'a, 'w> {
-    w: &'a mut Writer<'w>,
-}
-
-impl InfoReq<'_, '_> {
-    /// The device's serial number.
-    ///
-    /// # Errors
-    ///
-    /// `EMSGSIZE` if it does not fit; so all of these.
-    pub fn serial_number(&mut self, serial: &str) -> Result<(), Errno> {
-        self.w
-            .put_str(attr::INFO_SERIAL_NUMBER, serial)
-            .map_err(|error| error.errno())
-    }
-
-    /// The serial number of the board that carries the device.
-    pub fn board_serial_number(&mut self, serial: &str) -> Result<(), Errno> {
-        self.w
-            .put_str(attr::INFO_BOARD_SERIAL_NUMBER, serial)
-            .map_err(|error| error.errno())
-    }
-
-    /// A version that never changes, such as a board's revision.
-    pub fn version_fixed(&mut self, name: &str, value: &str) -> Result<(), Errno> {
-        self.version(attr::INFO_VERSION_FIXED, name, value)
-    }
-
-    /// The version of what runs now.
-    pub fn version_running(&mut self, name: &str, value: &str) -> Result<(), Errno> {
-        self.version(attr::INFO_VERSION_RUNNING, name, value)
-    }
-
-    /// The version of what is stored and would run after a reload or reset.
-    pub fn version_stored(&mut self, name: &str, value: &str) -> Result<(), Errno> {
-        self.version(attr::INFO_VERSION_STORED, name, value)
-    }
-
-    fn version(&mut self, to: Attr<kind::Nest>, name: &str, value: &str) -> Result<(), Errno> {
-        // The newer kernels leave out what has no value.
-        if value.is_empty() && self.w.kernel() >= netlink::KernelVersion::V7_2 {
-            return Ok(());
-        }
-        let put = self.w.nest(to, |w| {
-            w.put_str(attr::INFO_VERSION_NAME, name)?;
-            w.put_str(attr::INFO_VERSION_VALUE, value)
-        });
-        put.map_err(|error| error.errno())
-    }
-}
-
-impl fmt::Debug for InfoReq<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InfoReq").finish_non_exhaustive()
-    }
-}
-
-/// `net/devlink/dev.c: devlink_nl_info_fill`
-fn info_fill(w: &mut Writer<'_>, devl: &mut Devl<'_>, extack: &mut ExtAck) -> netlink::Result {
-    let devlink = devl.devlink();
-    devlink.put_handle(w)?;
-    devl.ops().info_get(devl, &mut InfoReq { w }, extack)?;
-    match devlink.driver_name() {
-        "" => Ok(()),
-        name => w.put_str(attr::INFO_DRIVER_NAME, name),
-    }
-}
-
-pub(crate) fn info_get_doit(
-    devl: &mut Devl<'_>,
-    request: &mut Request<'_>,
-    reply: &mut Reply<'_>,
-) -> netlink::Result {
-    reply.send(cmd::INFO_GET, |w| info_fill(w, devl, request.ext_ack()))
-}
-
-pub(crate) fn info_get_dump_one(
-    devl: &mut Devl<'_>,
-    request: &mut Request<'_>,
-    batch: &mut Batch<'_>,
-) -> netlink::Result {
-    match batch.put(cmd::INFO_GET, |w| info_fill(w, devl, request.ext_ack())) {
-        Err(error) if error.errno() == Errno::OPNOTSUPP => Ok(()),
-        done => done,
-    }
 }
 
 /// `net/devlink/dev.c: devlink_nl_eswitch_fill`

@@ -5,9 +5,9 @@
 //!
 //! * [`core`]: instances, references, the locked instance; [`subsystem`]: their table, and what happens when a namespace ends
 //! * [`dev`]: what an instance shows of itself; [`reload`]: how it is taken down and brought up, here or elsewhere
-//! * [`param`], [`port`]: the objects of an instance; `absent`: the answers for objects that are not built
 //! * `nested`: instances inside others; `shared`: instances of several devices
-//! * [`rate`]: how much a port's function may send
+//! * [`param`], [`port`], [`rate`], [`trap`]: the objects of an instance; `absent`: the answers for objects that are not built
+//! * [`info`], [`flash`], [`selftests`]: what firmware the device has, how it gets another, how it tests itself
 //! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
 //! * [`ops`]: what a driver does for its instance
 //!
@@ -19,6 +19,8 @@
 mod absent;
 pub mod core;
 pub mod dev;
+pub mod flash;
+pub mod info;
 mod nested;
 mod netlink;
 mod notify;
@@ -27,11 +29,14 @@ pub mod param;
 pub mod port;
 pub mod rate;
 pub mod reload;
+pub mod selftests;
 mod shared;
 pub mod subsystem;
+pub mod trap;
 
 pub use crate::core::{Devl, Devlink, Objects};
-pub use dev::InfoReq;
+pub use flash::FlashUpdate;
+pub use info::{InfoReq, VersionType};
 pub use ops::Ops;
 pub use param::{Cmode, Cmodes, Generic, Param, ParamType, ParamValue};
 pub use port::{
@@ -40,4 +45,9 @@ pub use port::{
 };
 pub use rate::{NoRateOps, RATE_TCS_MAX, Rate, RateKind, RateOp, RateOpSet, RateOps, RateSetting};
 pub use reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
+pub use selftests::{SelftestId, SelftestStatus};
 pub use subsystem::Subsystem;
+pub use trap::{
+    GenericTrap, GenericTrapGroup, Trap, TrapAction, TrapCtx, TrapGroup, TrapGroupId, TrapId,
+    TrapMetadata, TrapPolicer, TrapType,
+};

@@ -20,7 +20,8 @@ use rustix::io::Errno;
 use crate::core::{Devl, Devlink, INDEX_BUS_NAME};
 use crate::port::Port;
 use crate::subsystem::Subsystem;
-use crate::{absent, dev, notify, param, port, rate, reload};
+use crate::trap::{self, group, policer};
+use crate::{absent, dev, flash, info, notify, param, port, rate, reload, selftests};
 
 /// The family `devlink`.
 pub(crate) struct DevlinkFamily {
@@ -180,6 +181,17 @@ fn in_the_kernels_words(mut error: Error, kernel: KernelVersion) -> Error {
     error
 }
 
+/// A warning of the core's own, of a request that goes on; in the kernel's words, as an error's text.
+pub(crate) fn warn(request: &mut Request<'_>, text: &'static str) {
+    match request.kernel() {
+        KernelVersion::V6_1 => {
+            let text = format_args!("leftover: {text}");
+            request.ext_ack().set_msg_fmt(text);
+        }
+        _ => request.ext_ack().set_msg(text),
+    }
+}
+
 /// The instance that a dump comes to next; the cursor is set to it.
 fn next_instance(
     subsystem: &Subsystem,
@@ -198,7 +210,7 @@ fn instance_doit(
 ) -> netlink::Result {
     match request.cmd() {
         cmd::GET => dev::get_doit(devl, reply),
-        cmd::INFO_GET => dev::info_get_doit(devl, request, reply),
+        cmd::INFO_GET => info::get_doit(devl, request, reply),
         cmd::ESWITCH_GET => dev::eswitch_get_doit(devl, reply),
         cmd::ESWITCH_SET => dev::eswitch_set_doit(devl, request),
         cmd::PARAM_GET => param::get_doit(devl, request, reply),
@@ -208,6 +220,15 @@ fn instance_doit(
         cmd::RATE_SET => rate::set_doit(devl, request),
         cmd::RATE_NEW => rate::new_doit(devl, request),
         cmd::RATE_DEL => rate::del_doit(devl, request),
+        cmd::FLASH_UPDATE => flash::update_doit(devl, request),
+        cmd::TRAP_GET => trap::get_doit(devl, request, reply),
+        cmd::TRAP_SET => trap::set_doit(devl, request),
+        cmd::TRAP_GROUP_GET => group::get_doit(devl, request, reply),
+        cmd::TRAP_GROUP_SET => group::set_doit(devl, request),
+        cmd::TRAP_POLICER_GET => policer::get_doit(devl, request, reply),
+        cmd::TRAP_POLICER_SET => policer::set_doit(devl, request),
+        cmd::SELFTESTS_GET => selftests::get_doit(devl, request, reply),
+        cmd::SELFTESTS_RUN => selftests::run_doit(devl, request, reply),
         _ => absent::doit(devl, request, reply),
     }
 }
@@ -240,10 +261,14 @@ fn dump_one(
 ) -> netlink::Result {
     match request.cmd() {
         cmd::GET => dev::get_dump_one(devl, batch),
-        cmd::INFO_GET => dev::info_get_dump_one(devl, request, batch),
+        cmd::INFO_GET => info::get_dump_one(devl, request, batch),
         cmd::PARAM_GET => param::get_dump_one(devl, request, cursor, batch),
         cmd::PORT_GET => port::get_dump_one(devl, request, cursor, batch),
         cmd::RATE_GET => rate::get_dump_one(devl, cursor, batch),
+        cmd::TRAP_GET => trap::get_dump_one(devl, cursor, batch),
+        cmd::TRAP_GROUP_GET => group::get_dump_one(devl, cursor, batch),
+        cmd::TRAP_POLICER_GET => policer::get_dump_one(devl, cursor, batch),
+        cmd::SELFTESTS_GET => selftests::get_dump_one(devl, request, batch),
         _ => absent::dump_one(devl, request),
     }
 }

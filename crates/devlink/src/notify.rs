@@ -13,6 +13,7 @@ use netlink::genl::{self, Request, Socket};
 use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
+use crate::trap::{self, group, policer};
 use crate::{dev, param, port, rate};
 
 /// What a notification is about, as far as filters can ask (`struct devlink_obj_desc`).
@@ -105,7 +106,9 @@ pub(crate) fn register(objects: &Objects<'_>) {
     dev::notify(objects, cmd::NEW);
     // Line cards.
     port::notify_all(objects, cmd::PORT_NEW, Order::Up);
-    // Trap policers, trap groups, traps.
+    policer::notify_all(objects, cmd::TRAP_POLICER_NEW, Order::Up);
+    group::notify_all(objects, cmd::TRAP_GROUP_NEW, Order::Up);
+    trap::notify_all(objects, cmd::TRAP_NEW, Order::Up);
     rate::notify_all(objects, cmd::RATE_NEW, Order::Up);
     // Regions.
     param::notify_all(objects, cmd::PARAM_NEW, Order::Up);
@@ -120,9 +123,11 @@ pub(crate) fn unregister(objects: &Objects<'_>) {
     };
     param::notify_all(objects, cmd::PARAM_DEL, order);
     // Regions.
-    // Kernel 6.12 walks this list backwards too, for it has no numbers.
+    // These have no numbers: they are lists in the kernel, and gone through from their ends.
     rate::notify_all(objects, cmd::RATE_DEL, Order::Down);
-    // Traps, trap groups, trap policers.
+    trap::notify_all(objects, cmd::TRAP_DEL, Order::Down);
+    group::notify_all(objects, cmd::TRAP_GROUP_DEL, Order::Down);
+    policer::notify_all(objects, cmd::TRAP_POLICER_DEL, Order::Down);
     port::notify_all(objects, cmd::PORT_DEL, order);
     // Line cards.
     dev::notify(objects, cmd::DEL);

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
-use driver_core::{Device, Klog};
+use driver_core::{Device, FirmwareLoader, Klog};
 use lock_order::{PernetOps, Rtnl};
 use lockdep::order::{Before, Held};
 use net_core::{Net, NetCore, NetId, NetRef, PernetOperations};
@@ -188,6 +188,11 @@ impl Subsystem {
 
     pub(crate) fn next_rel_index(&self) -> u32 {
         self.next_rel_index.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Where drivers find firmware.
+    pub(crate) fn firmware(&self) -> &Arc<dyn FirmwareLoader> {
+        self.net_core.drivers().firmware()
     }
 
     pub(crate) fn handle(&self) -> Option<&FamilyHandle> {

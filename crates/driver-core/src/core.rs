@@ -1,7 +1,7 @@
 //! One simulated machine's worth of driver core.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kernfs::{Dir, Tree};
 use lock_order::DeviceLock;
@@ -10,6 +10,7 @@ use lockdep::order::{Before, Held};
 use crate::auxiliary::AuxiliaryBusType;
 use crate::bus::{Bus, BusType, PlainBus, lock};
 use crate::clock::{Clock, RealClock};
+use crate::firmware::{FirmwareFiles, FirmwareLoader};
 use crate::klog::Klog;
 use crate::pci::PciBusType;
 use crate::rng::{Rng, SeededRng};
@@ -22,6 +23,7 @@ pub struct DriverCore {
     rng: Arc<dyn Rng>,
     sysfs: Tree,
     debugfs: Tree,
+    firmware: OnceLock<Arc<dyn FirmwareLoader>>,
     buses: lockdep::Mutex<Vec<Arc<Bus>>>,
     workers: Arc<WorkerPool>,
     system_wq: Workqueue,
@@ -40,6 +42,7 @@ impl DriverCore {
             rng,
             sysfs: Tree::sysfs(),
             debugfs: Tree::debugfs(),
+            firmware: OnceLock::new(),
             buses: lockdep::Mutex::named("buses", Vec::new()),
             workers,
             system_wq,
@@ -78,6 +81,16 @@ impl DriverCore {
     /// What is below `/sys/kernel/debug`.
     pub fn debugfs(&self) -> Dir {
         self.debugfs.root()
+    }
+
+    /// Where drivers find firmware: the kernel's directories unless [`set_firmware`](Self::set_firmware) came first.
+    pub fn firmware(&self) -> &Arc<dyn FirmwareLoader> {
+        self.firmware.get_or_init(|| Arc::new(FirmwareFiles::new()))
+    }
+
+    /// Lets drivers find firmware elsewhere. `false` if it is settled already where.
+    pub fn set_firmware(&self, loader: Arc<dyn FirmwareLoader>) -> bool {
+        self.firmware.set(loader).is_ok()
     }
 
     /// The workers that all workqueues share.

@@ -13,6 +13,7 @@
 //! | `dd` | probe, bind, release | `drivers/base/dd.c` |
 //! | [`pci`], [`auxiliary`] | the two buses with a naming scheme of their own | `drivers/pci`, `drivers/base/auxiliary.c` |
 //! | [`workqueue`] | work items and their workers | `kernel/workqueue.c` |
+//! | [`firmware`] | firmware files | `drivers/base/firmware_loader` |
 //! | [`klog`] | the log that `userlink dmesg` shows | `kernel/printk` |
 //! | [`clock`], [`rng`], [`ida`] | time, chance and small numbers | |
 //!
@@ -26,6 +27,7 @@ pub mod core;
 mod dd;
 pub mod device;
 pub mod driver;
+pub mod firmware;
 pub mod ida;
 pub mod klog;
 pub mod pci;
@@ -37,6 +39,7 @@ pub use bus::Bus;
 pub use clock::{Clock, ManualClock, RealClock};
 pub use device::{Device, LockedDevice};
 pub use driver::Driver;
+pub use firmware::{Firmware, FirmwareFiles, FirmwareLoader};
 pub use ida::Ida;
 pub use klog::{Klog, Level};
 pub use rng::{Rng, SeededRng};

@@ -40,6 +40,10 @@ impl Ops for CoreDev {
         devlink_reload_up(&self.this(), devl, action, limit, extack)
     }
 
+    fn has_info(&self) -> bool {
+        true
+    }
+
     fn info_get(
         &self,
         _devl: &mut Devl<'_>,

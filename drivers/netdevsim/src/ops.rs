@@ -46,6 +46,10 @@ impl Ops for NsimDev {
         Ok(ReloadActions::of(&[ReloadAction::DriverReinit]))
     }
 
+    fn has_info(&self) -> bool {
+        true
+    }
+
     /// `dev.c: nsim_dev_info_get`
     fn info_get(
         &self,

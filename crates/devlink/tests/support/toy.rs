@@ -229,6 +229,10 @@ impl Ops for Toy {
         Ok(ReloadActions::of(&[action]))
     }
 
+    fn has_info(&self) -> bool {
+        true
+    }
+
     fn info_get(
         &self,
         _devl: &mut Devl<'_>,
