@@ -8,15 +8,12 @@
 //! |---|---|---|
 //! | shared buffers | all seven: no `SB_INDEX` is `EINVAL`, any is `ENODEV` | empty |
 //! | dpipe | `TABLE_GET`: an empty list; `HEADERS_GET`: `EOPNOTSUPP`; the others: `EINVAL` | |
-//! | resources | `SET`: `EINVAL`; `DUMP`: `EOPNOTSUPP` | empty |
-//! | regions | `GET`, `DEL`: `EINVAL`; `NEW`: `EINVAL` with text | `GET`: empty; `READ`: `EINVAL` with text |
-//! | health reporters | all: `EINVAL` | `GET`: empty; `DUMP_GET`: `EINVAL` |
 //! | line cards | no `LINECARD_INDEX` is `EINVAL`, any is `ENODEV` | empty |
 //!
 //! When an object is built it gets a file of its own and leaves this one.
 
 use netlink::genl::{Reply, Request};
-use netlink::{Error, KernelVersion, attr, cmd};
+use netlink::{attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::Devl;
@@ -55,46 +52,6 @@ pub(crate) fn doit(
             refuse(Errno::INVAL)
         }
 
-        cmd::RESOURCE_SET => {
-            attrs.require(attr::RESOURCE_ID)?;
-            attrs.require(attr::RESOURCE_SIZE)?;
-            refuse(Errno::INVAL)
-        }
-        cmd::RESOURCE_DUMP => {
-            if request.kernel() >= KernelVersion::V7_2 {
-                named_port_exists(devl, request)?;
-            }
-            refuse(Errno::OPNOTSUPP)
-        }
-
-        cmd::REGION_GET => {
-            attrs.require(attr::REGION_NAME)?;
-            named_port_exists(devl, request)?;
-            refuse(Errno::INVAL)
-        }
-        cmd::REGION_NEW => {
-            let unnamed = |missing: Error| missing.msg("No region name provided");
-            attrs.require(attr::REGION_NAME).map_err(unnamed)?;
-            named_port_exists(devl, request)?;
-            Err(Error::with_msg(
-                Errno::INVAL,
-                "The requested region does not exist",
-            ))
-        }
-        cmd::REGION_DEL => {
-            attrs.require(attr::REGION_NAME)?;
-            attrs.require(attr::REGION_SNAPSHOT_ID)?;
-            named_port_exists(devl, request)?;
-            refuse(Errno::INVAL)
-        }
-
-        cmd::HEALTH_REPORTER_GET
-        | cmd::HEALTH_REPORTER_SET
-        | cmd::HEALTH_REPORTER_RECOVER
-        | cmd::HEALTH_REPORTER_DIAGNOSE
-        | cmd::HEALTH_REPORTER_DUMP_CLEAR
-        | cmd::HEALTH_REPORTER_TEST => refuse(Errno::INVAL),
-
         cmd::LINECARD_GET | cmd::LINECARD_SET => {
             refuse(index_errno(attrs.has(attr::LINECARD_INDEX)))
         }
@@ -104,46 +61,9 @@ pub(crate) fn doit(
     }
 }
 
-/// Serves a *dump* of objects that the instance does not have: nothing is written.
-///
-/// # Errors
-///
-/// As in the module's table.
-pub(crate) fn dump_one(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlink::Result {
-    let attrs = request.attrs();
-    match request.cmd() {
-        cmd::REGION_READ if request.kernel() == KernelVersion::V6_1 => {
-            named_port_exists(devl, request)?;
-            Err(Errno::INVAL.into())
-        }
-        cmd::REGION_READ => {
-            let region = attrs
-                .get(attr::REGION_NAME)
-                .ok_or_else(|| Error::with_msg(Errno::INVAL, "No region name provided"))?;
-            named_port_exists(devl, request)?;
-            Err(Error::with_msg(Errno::INVAL, "Requested region does not exist").bad_attr(region))
-        }
-        cmd::RESOURCE_DUMP => match attrs.get(attr::RESOURCE_SCOPE_MASK) {
-            Some(scope) if scope.u32() == Some(0) => {
-                Err(Error::with_msg(Errno::INVAL, "empty resource scope selection").bad_attr(scope))
-            }
-            _ => Ok(()),
-        },
-        _ => Ok(()),
-    }
-}
-
 /// What is wrong with the identity of an object that does not exist: it was not stated, or nothing has it.
 const fn index_errno(stated: bool) -> Errno {
     if stated { Errno::NODEV } else { Errno::INVAL }
-}
-
-/// The port that a request names must exist, if it names one.
-fn named_port_exists(devl: &Devl<'_>, request: &Request<'_>) -> Result<(), Errno> {
-    match request.attrs().get_u32(attr::PORT_INDEX) {
-        Some(index) if devl.port(index).is_none() => Err(Errno::NODEV),
-        _ => Ok(()),
-    }
 }
 
 /// A list without tables, and the end of a reply in several messages.

@@ -27,13 +27,16 @@ use net_core::{Net, NetId};
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
+use crate::health::Reporters;
 use crate::nested::Rel;
 use crate::notify;
 use crate::ops::Ops;
 use crate::param::ParamItem;
 use crate::port::Port;
 use crate::rate::Rates;
+use crate::region::{Regions, SnapshotIds};
 use crate::reload::ReloadStats;
+use crate::resource::Resources;
 use crate::subsystem::Subsystem;
 use crate::trap::TrapItem;
 use crate::trap::group::TrapGroupItem;
@@ -57,6 +60,8 @@ pub struct Devlink {
     /// The namespace; written under the instance lock, read by anyone. Not a pin: the namespace may be gone.
     net: lockdep::RwLock<Arc<Net>>,
     registered: AtomicBool,
+    /// Given out without the instance lock too.
+    pub(crate) snapshot_ids: SnapshotIds,
     lock: OrderedMutex<DevlinkLock, State>,
 }
 
@@ -75,6 +80,9 @@ pub(crate) struct State {
     pub(crate) traps: Vec<TrapItem>,
     pub(crate) trap_groups: Vec<TrapGroupItem>,
     pub(crate) trap_policers: Vec<TrapPolicerItem>,
+    pub(crate) regions: Regions,
+    pub(crate) resources: Resources,
+    pub(crate) reporters: Reporters,
     pub(crate) reload_failed: bool,
     pub(crate) stats: ReloadStats,
     pub(crate) remote_stats: ReloadStats,
@@ -90,6 +98,9 @@ impl State {
             traps: Vec::new(),
             trap_groups: Vec::new(),
             trap_policers: Vec::new(),
+            regions: Regions::new(),
+            resources: Resources::default(),
+            reporters: Reporters::new(),
             reload_failed: false,
             stats: ReloadStats::default(),
             remote_stats: ReloadStats::default(),
@@ -122,6 +133,7 @@ impl Devlink {
             nested_rels: lockdep::Mutex::named("&devlink->nested_rels", BTreeMap::new()),
             net: lockdep::RwLock::named("&devlink->_net", net),
             registered: AtomicBool::new(false),
+            snapshot_ids: SnapshotIds::new(),
             lock: OrderedMutex::with_class(class, State::new(ops)),
         }
     }
@@ -267,25 +279,19 @@ impl Devlink {
             "the instance is registered",
         );
         let mut devl = self.lock(held);
-        self.warn_on(
-            !devl.state.ports.is_empty(),
-            "devlink_free",
-            "ports are left",
-        );
-        self.warn_on(
-            !devl.state.rates.is_empty(),
-            "devlink_free",
-            "rate objects are left",
-        );
-        for (left, what) in [
-            (!devl.state.traps.is_empty(), "traps are left"),
-            (!devl.state.trap_groups.is_empty(), "trap groups are left"),
-            (
-                !devl.state.trap_policers.is_empty(),
-                "trap policers are left",
-            ),
-        ] {
-            self.warn_on(left, "devlink_free", what);
+        let state = &*devl.state;
+        let left = [
+            (!state.ports.is_empty(), "ports are left"),
+            (!state.rates.is_empty(), "rate objects are left"),
+            (!state.traps.is_empty(), "traps are left"),
+            (!state.trap_groups.is_empty(), "trap groups are left"),
+            (!state.trap_policers.is_empty(), "trap policers are left"),
+            (!state.regions.is_empty(), "regions are left"),
+            (!state.resources.is_empty(), "resources are left"),
+            (!state.reporters.is_empty(), "health reporters are left"),
+        ];
+        for (is_left, what) in left {
+            self.warn_on(is_left, "devlink_free", what);
         }
         // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
         // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.

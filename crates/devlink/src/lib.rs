@@ -6,7 +6,8 @@
 //! * [`core`]: instances, references, the locked instance; [`subsystem`]: their table, and what happens when a namespace ends
 //! * [`dev`]: what an instance shows of itself; [`reload`]: how it is taken down and brought up, here or elsewhere
 //! * `nested`: instances inside others; `shared`: instances of several devices
-//! * [`param`], [`port`], [`rate`], [`trap`]: the objects of an instance; `absent`: the answers for objects that are not built
+//! * [`param`], [`port`], [`rate`], [`trap`], [`region`], [`resource`], [`health`]: the objects of an instance; `absent`: the
+//!   answers for objects that are not built
 //! * [`info`], [`flash`], [`selftests`]: what firmware the device has, how it gets another, how it tests itself
 //! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
 //! * [`ops`]: what a driver does for its instance
@@ -20,6 +21,7 @@ mod absent;
 pub mod core;
 pub mod dev;
 pub mod flash;
+pub mod health;
 pub mod info;
 mod nested;
 mod netlink;
@@ -28,7 +30,9 @@ pub mod ops;
 pub mod param;
 pub mod port;
 pub mod rate;
+pub mod region;
 pub mod reload;
+pub mod resource;
 pub mod selftests;
 mod shared;
 pub mod subsystem;
@@ -36,6 +40,7 @@ pub mod trap;
 
 pub use crate::core::{Devl, Devlink, Objects};
 pub use flash::FlashUpdate;
+pub use health::{Fmsg, HealthState, Reporter, ReporterOps};
 pub use info::{InfoReq, VersionType};
 pub use ops::Ops;
 pub use param::{Cmode, Cmodes, Generic, Param, ParamType, ParamValue};
@@ -44,7 +49,9 @@ pub use port::{
     PortType,
 };
 pub use rate::{NoRateOps, RATE_TCS_MAX, Rate, RateKind, RateOp, RateOpSet, RateOps, RateSetting};
+pub use region::{Region, RegionOps, SnapshotId};
 pub use reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
+pub use resource::{NewResource, RESOURCE_ID_PARENT_TOP, ResourceSizeParams, ResourceUnit};
 pub use selftests::{SelftestId, SelftestStatus};
 pub use subsystem::Subsystem;
 pub use trap::{

@@ -21,7 +21,10 @@ use crate::core::{Devl, Devlink, INDEX_BUS_NAME};
 use crate::port::Port;
 use crate::subsystem::Subsystem;
 use crate::trap::{self, group, policer};
-use crate::{absent, dev, flash, info, notify, param, port, rate, reload, selftests};
+use crate::{
+    absent, dev, flash, health, info, notify, param, port, rate, region, reload, resource,
+    selftests,
+};
 
 /// The family `devlink`.
 pub(crate) struct DevlinkFamily {
@@ -80,7 +83,8 @@ impl Family for DevlinkFamily {
             }
             return Ok(DumpState::Done);
         }
-        self.dump(request, cursor, batch)
+        let dumped = self.dump(request, cursor, batch);
+        dumped.map_err(|error| in_the_kernels_words(error, self.kernel))
     }
 }
 
@@ -128,36 +132,51 @@ impl DevlinkFamily {
         cursor: &mut DumpCursor,
         batch: &mut Batch<'_>,
     ) -> Result<DumpState, Error> {
-        if request.cmd() == cmd::HEALTH_REPORTER_DUMP_GET {
-            // Also when there is no such instance.
-            return Err(Errno::INVAL.into());
-        }
         let mut held = Held::root();
         let subsystem = self.subsystem()?;
         let attrs = request.attrs();
         let net = NetId(request.net().0);
 
+        match request.cmd() {
+            // Dumps of one object: they cannot do without a handle, and are not called filtered.
+            cmd::REGION_READ => {
+                let devlink = subsystem.get_from_attrs(net, attrs)?;
+                let mut devl = devlink.lock_registered(&mut held, net)?;
+                return region::read_dumpit(&mut devl, request, cursor, batch);
+            }
+            cmd::HEALTH_REPORTER_DUMP_GET => {
+                // That there is no such instance is told as if there were no such reporter.
+                let found = subsystem.get_from_attrs(net, attrs);
+                let devlink = found.map_err(|_| Errno::INVAL)?;
+                let locked = devlink.lock_registered(&mut held, net);
+                let mut devl = locked.map_err(|_| Errno::INVAL)?;
+                return health::dump_get_dumpit(&mut devl, request, cursor, batch);
+            }
+            _ => {}
+        }
+
         let one = attrs.has(attr::BUS_NAME) || attrs.has(attr::DEV_NAME) || attrs.has(attr::INDEX);
-        // Reading a region is a dump of one object: it cannot do without a handle, and is not called filtered.
-        let reads_one = request.cmd() == cmd::REGION_READ;
-        if one || reads_one {
+        if one {
             let devlink = subsystem.get_from_attrs(net, attrs)?;
             let mut devl = devlink.lock_registered(&mut held, net)?;
-            if !reads_one {
-                batch.set_filtered();
-            }
+            batch.set_filtered();
             dump_one(&mut devl, request, cursor, batch)?;
             return Ok(DumpState::Done);
         }
 
-        while let Some(devlink) = next_instance(&subsystem, net, cursor) {
-            if let Ok(mut devl) = devlink.lock_registered(&mut held, net) {
-                dump_one(&mut devl, request, cursor, batch)?;
+        loop {
+            while let Some(devlink) = next_instance(&subsystem, net, cursor) {
+                if let Ok(mut devl) = devlink.lock_registered(&mut held, net) {
+                    dump_one(&mut devl, request, cursor, batch)?;
+                }
+                cursor.instance += 1;
+                cursor.index = 0;
             }
-            cursor.instance += 1;
-            cursor.index = 0;
+            if !health::walks_again(request, cursor) {
+                return Ok(DumpState::Done);
+            }
+            cursor.instance = 0;
         }
-        Ok(DumpState::Done)
     }
 }
 
@@ -229,6 +248,17 @@ fn instance_doit(
         cmd::TRAP_POLICER_SET => policer::set_doit(devl, request),
         cmd::SELFTESTS_GET => selftests::get_doit(devl, request, reply),
         cmd::SELFTESTS_RUN => selftests::run_doit(devl, request, reply),
+        cmd::REGION_GET => region::get_doit(devl, request, reply),
+        cmd::REGION_NEW => region::new_doit(devl, request, reply),
+        cmd::REGION_DEL => region::del_doit(devl, request),
+        cmd::RESOURCE_SET => resource::set_doit(devl, request),
+        cmd::RESOURCE_DUMP => resource::dump_doit(devl, request, reply),
+        cmd::HEALTH_REPORTER_GET => health::get_doit(devl, request, reply),
+        cmd::HEALTH_REPORTER_SET => health::set_doit(devl, request),
+        cmd::HEALTH_REPORTER_RECOVER => health::recover_doit(devl, request),
+        cmd::HEALTH_REPORTER_DIAGNOSE => health::diagnose_doit(devl, request, reply),
+        cmd::HEALTH_REPORTER_DUMP_CLEAR => health::dump_clear_doit(devl, request),
+        cmd::HEALTH_REPORTER_TEST => health::test_doit(devl, request),
         _ => absent::doit(devl, request, reply),
     }
 }
@@ -269,7 +299,11 @@ fn dump_one(
         cmd::TRAP_GROUP_GET => group::get_dump_one(devl, cursor, batch),
         cmd::TRAP_POLICER_GET => policer::get_dump_one(devl, cursor, batch),
         cmd::SELFTESTS_GET => selftests::get_dump_one(devl, request, batch),
-        _ => absent::dump_one(devl, request),
+        cmd::REGION_GET => region::get_dump_one(devl, cursor, batch),
+        cmd::RESOURCE_DUMP => resource::dump_one(devl, request, cursor, batch),
+        cmd::HEALTH_REPORTER_GET => health::get_dump_one(devl, request, cursor, batch),
+        // Nobody has one of those that are not built.
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
 use crate::trap::{self, group, policer};
-use crate::{dev, param, port, rate};
+use crate::{dev, param, port, rate, region};
 
 /// What a notification is about, as far as filters can ask (`struct devlink_obj_desc`).
 #[derive(Debug)]
@@ -110,7 +110,7 @@ pub(crate) fn register(objects: &Objects<'_>) {
     group::notify_all(objects, cmd::TRAP_GROUP_NEW, Order::Up);
     trap::notify_all(objects, cmd::TRAP_NEW, Order::Up);
     rate::notify_all(objects, cmd::RATE_NEW, Order::Up);
-    // Regions.
+    region::notify_all(objects, cmd::REGION_NEW, Order::Up);
     param::notify_all(objects, cmd::PARAM_NEW, Order::Up);
 }
 
@@ -122,8 +122,8 @@ pub(crate) fn unregister(objects: &Objects<'_>) {
         _ => Order::Up,
     };
     param::notify_all(objects, cmd::PARAM_DEL, order);
-    // Regions.
     // These have no numbers: they are lists in the kernel, and gone through from their ends.
+    region::notify_all(objects, cmd::REGION_DEL, Order::Down);
     rate::notify_all(objects, cmd::RATE_DEL, Order::Down);
     trap::notify_all(objects, cmd::TRAP_DEL, Order::Down);
     group::notify_all(objects, cmd::TRAP_GROUP_DEL, Order::Down);

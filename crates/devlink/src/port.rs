@@ -400,6 +400,15 @@ impl Objects<'_> {
             "devl_port_unregister",
             "the port still has a type",
         );
+        let owner = Some(port.index);
+        let has_objects = self.state.regions.contains_key(&owner)
+            || self.state.reporters.contains_key(&owner)
+            || self.state.resources.has_port(port.index);
+        self.devlink().warn_on(
+            has_objects,
+            "devl_port_unregister",
+            "the port still has regions, resources or health reporters",
+        );
         port.notify(cmd::PORT_DEL);
         self.state.ports.remove(&port.index);
         port.registered.store(false, Ordering::Release);

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::core::{Devl, Objects};
 use crate::ops::Ops;
-use crate::{dev, notify};
+use crate::{dev, notify, resource};
 
 /// What a reload does; the number is the one of `DEVLINK_ATTR_RELOAD_ACTION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,7 +277,7 @@ pub(crate) fn reload_doit(
     caller: &dyn Caller,
     reply: &mut Reply<'_>,
 ) -> netlink::Result {
-    // The sizes of resources are validated first, when there are resources: "resources size validation failed".
+    resource::validate(devl)?;
     let attrs = request.attrs();
     let ops = devl.ops();
     let refuse = |errno, text| Err(Error::with_msg(errno, text));

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
-use driver_core::{Device, FirmwareLoader, Klog};
+use driver_core::{Clock, Device, FirmwareLoader, Klog};
 use lock_order::{PernetOps, Rtnl};
 use lockdep::order::{Before, Held};
 use net_core::{Net, NetCore, NetId, NetRef, PernetOperations};
@@ -193,6 +193,11 @@ impl Subsystem {
     /// Where drivers find firmware.
     pub(crate) fn firmware(&self) -> &Arc<dyn FirmwareLoader> {
         self.net_core.drivers().firmware()
+    }
+
+    /// The machine's clock.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.net_core.drivers().clock()
     }
 
     pub(crate) fn handle(&self) -> Option<&FamilyHandle> {
