@@ -37,7 +37,7 @@ CONF
 client() {
     local suites folder=$top/iproute2-$wanted build=$top/build.iproute2-$wanted suite version got=
     [ -x "$folder/devlink" ] && { echo "$folder"; return; }
-    case $wanted in 6.1.0) suites=bookworm ;; *) suites='sid forky' ;; esac
+    case $wanted in 6.1.0) suites=bookworm ;; 6.15.0) suites='trixie bookworm-backports' ;; *) suites='sid forky' ;; esac
     rm -rf "$build"
     mkdir -p "$build/source"
     for suite in $suites; do

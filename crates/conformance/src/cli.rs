@@ -16,6 +16,7 @@ use crate::golden::{Data, Kernel, Transcript};
 use crate::known::Known;
 use crate::masks::Masks;
 use crate::play;
+use crate::selftests::Selftests;
 use crate::stage::Plan;
 use crate::wire::{self, Datagram};
 
@@ -81,6 +82,8 @@ pub struct Replay {
 
 #[derive(Debug, Subcommand)]
 enum Inside {
+    /// Runs the kernel's own selftests inside `userlink run`
+    Selftests(Selftests),
     /// Builds the stage (in new namespaces)
     #[command(hide = true)]
     Stage(Plan),
@@ -97,6 +100,7 @@ enum Inside {
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(words);
     let done = match cli.inside {
+        Some(Inside::Selftests(selftests)) => selftests.run(),
         Some(Inside::Stage(plan)) => plan.enter().map(|()| true),
         Some(Inside::Play { skip, transcript }) => play::play(
             &transcript,
@@ -216,38 +220,9 @@ impl Replay {
         Ok((jobs, recorded))
     }
 
-    /// The folder with the programs of iproute2 `version`.
     fn client(&self, version: &str) -> Result<PathBuf, Error> {
-        for client in &self.clients {
-            let (named, folder) = client
-                .split_once('=')
-                .with_context(|| format!("--client {client}: not VERSION=FOLDER"))?;
-            if named == version {
-                return Ok(PathBuf::from(folder));
-            }
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        for folder in std::env::split_paths(&path) {
-            let program = folder.join("devlink");
-            let Ok(said) = Command::new(&program).arg("-V").output() else {
-                continue;
-            };
-            let said = String::from_utf8_lossy(&said.stdout).into_owned();
-            if said.trim().ends_with(&format!("iproute2-{version}")) {
-                return self.alone(version, &program.canonicalize()?);
-            }
-        }
-        bail!("there is no devlink of iproute2 {version} here")
+        find_client(&self.clients, version, &self.out)
     }
-
-    /// A folder with nothing in it but the client: its own folder may hold the whole system.
-    fn alone(&self, version: &str, program: &Path) -> Result<PathBuf, Error> {
-        let folder = self.out.join("client").join(version);
-        fs::create_dir_all(&folder)?;
-        fs::copy(program, folder.join("devlink"))?;
-        Ok(folder)
-    }
-
     fn one(
         &self,
         job: &Job,
@@ -310,6 +285,38 @@ impl Replay {
         }
         totals
     }
+}
+
+/// The folder with the programs of iproute2 `version`: a given one, or that of a `devlink` in the path.
+pub(crate) fn find_client(given: &[String], version: &str, out: &Path) -> Result<PathBuf, Error> {
+    for client in given {
+        let (named, folder) = client
+            .split_once('=')
+            .with_context(|| format!("--client {client}: not VERSION=FOLDER"))?;
+        if named == version {
+            return Ok(PathBuf::from(folder));
+        }
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for folder in std::env::split_paths(&path) {
+        let program = folder.join("devlink");
+        let Ok(said) = Command::new(&program).arg("-V").output() else {
+            continue;
+        };
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        if said.trim().ends_with(&format!("iproute2-{version}")) {
+            return alone(version, &program.canonicalize()?, out);
+        }
+    }
+    bail!("there is no devlink of iproute2 {version} here")
+}
+
+/// A folder with nothing in it but the client: its own folder may hold the whole system.
+fn alone(version: &str, program: &Path, out: &Path) -> Result<PathBuf, Error> {
+    let folder = out.join("client").join(version);
+    fs::create_dir_all(&folder)?;
+    fs::copy(program, folder.join("devlink"))?;
+    Ok(folder)
 }
 
 /// The table, and the last line.

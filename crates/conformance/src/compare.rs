@@ -85,7 +85,8 @@ pub fn compare(
     Ok(verdicts)
 }
 
-fn results(path: &Path) -> Result<BTreeMap<u32, Played>, Error> {
+/// What was played, by the step's number.
+pub(crate) fn results(path: &Path) -> Result<BTreeMap<u32, Played>, Error> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let mut all = BTreeMap::new();
     for line in text.lines() {
@@ -119,7 +120,7 @@ fn lines(out: &mut String, what: &str, was: &str, is: &str) {
         let _ = writeln!(
             out,
             "    {sign} {}{end}",
-            text.trim_end_matches('\n').escape_debug()
+            visible(text.trim_end_matches('\n'))
         );
     };
     let (mut i, mut j) = (0, 0);
@@ -130,6 +131,16 @@ fn lines(out: &mut String, what: &str, was: &str, is: &str) {
     }
     was[i..].iter().for_each(|text| line('-', text));
     is[j..].iter().for_each(|text| line('+', text));
+}
+
+/// A line with its control characters escaped.
+fn visible(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\t' => vec![c],
+        c if c.is_control() => c.escape_default().collect(),
+        c => vec![c],
+    };
+    text.chars().flat_map(escape).collect()
 }
 
 /// The places of a longest common subsequence; for long texts only the common beginning and end.

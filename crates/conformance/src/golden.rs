@@ -24,6 +24,8 @@ pub struct Kernel {
     pub release: String,
     /// The version of iproute2 that asked.
     pub client: String,
+    /// The version of iproute2 that its own selftests are run with.
+    pub selftests_client: String,
     /// The file of its datagrams below `golden`, if they were captured.
     pub wire: Option<String>,
 }
@@ -129,6 +131,9 @@ pub struct Step {
     pub stdout: String,
     /// What it complained.
     pub stderr: String,
+    /// How long it may take, in seconds, if that is not what all may.
+    #[serde(default)]
+    pub timeout: Option<u64>,
 }
 
 impl Step {

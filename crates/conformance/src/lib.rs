@@ -15,6 +15,7 @@
 //! | [`wire`] | datagrams: the recorded ones and ours |
 //! | [`masks`] | what may differ |
 //! | [`compare`] | the verdicts |
+//! | [`selftests`] | the kernel's own tests, in the same place |
 //! | [`known`] | the differences that `docs/conformance.md` explains |
 
 pub mod cli;
@@ -23,5 +24,6 @@ pub mod golden;
 pub mod known;
 pub mod masks;
 pub mod play;
+pub mod selftests;
 pub mod stage;
 pub mod wire;

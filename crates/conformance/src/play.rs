@@ -75,13 +75,14 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 fn execute(step: &Step) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
+    let patience = step.timeout.map_or(PATIENCE, Duration::from_secs);
     match step.mode {
-        Mode::Tty => on_a_terminal(&step.command),
-        Mode::Pipe | Mode::Wire => with_pipes(&step.command),
+        Mode::Tty => on_a_terminal(&step.command, patience),
+        Mode::Pipe | Mode::Wire => with_pipes(&step.command, patience),
     }
 }
 
-fn with_pipes(command: &str) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
+fn with_pipes(command: &str, patience: Duration) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
     let mut child = Command::new("/bin/bash")
         .args(["-c", command])
         .stdin(Stdio::null())
@@ -91,7 +92,7 @@ fn with_pipes(command: &str) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
         .spawn()?;
     let out = child.stdout.take().map(collect);
     let err = child.stderr.take().map(collect);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let (out, err) = (out.context("no output")?, err.context("no output")?);
     let mut outputs = (out.wait(deadline), err.wait(deadline));
     let mut late = !out.ended() || !err.ended();
@@ -116,7 +117,7 @@ fn with_pipes(command: &str) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
 }
 
 /// The command has a terminal of its own, of size 0 by 0, for all its three standard files.
-fn on_a_terminal(command: &str) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
+fn on_a_terminal(command: &str, patience: Duration) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
     let flags = pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY | pty::OpenptFlags::CLOEXEC;
     let master = pty::openpt(flags)?;
     pty::grantpt(&master)?;
@@ -134,7 +135,7 @@ fn on_a_terminal(command: &str) -> Result<(Status, Vec<u8>, Vec<u8>), Error> {
         .stderr(slave)
         .spawn()?;
     let out = collect(File::from(master));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let status = wait(&mut child, deadline)?;
     if status.is_none() {
         child.kill()?;

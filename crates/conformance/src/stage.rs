@@ -17,6 +17,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recu
 use rustix::process::{WaitOptions, chdir, pivot_root, wait};
 
 use crate::golden::{Kernel, Transcript};
+use crate::selftests::TREE;
 
 /// Where the stage has its own things.
 const OWN: &str = "/stage";
@@ -44,6 +45,9 @@ pub struct Plan {
     /// A folder that becomes /host, with the helpers and for the results
     #[arg(long)]
     pub host: PathBuf,
+    /// The folder of a kernel's selftests
+    #[arg(long)]
+    pub tree: Option<PathBuf>,
     /// A device that is plugged in from the start
     #[arg(long)]
     pub device: Option<String>,
@@ -82,6 +86,7 @@ impl Plan {
             release: kernel.release.clone(),
             transcript: transcript.path.canonicalize()?,
             host: host.canonicalize()?,
+            tree: None,
             device: None,
             skip: Vec::new(),
         })
@@ -115,6 +120,9 @@ impl Plan {
             ("--host", self.host.as_os_str()),
         ] {
             command.arg(name).arg(value);
+        }
+        if let Some(tree) = &self.tree {
+            command.arg("--tree").arg(tree);
         }
         if let Some(device) = &self.device {
             command.arg("--device").arg(device);
@@ -242,14 +250,18 @@ impl Plan {
     }
 
     /// What is bound into the stage, opened while the paths still lead to it.
-    fn own(&self) -> Result<[(&'static str, File); 5], Error> {
-        Ok([
+    fn own(&self) -> Result<Vec<(&'static str, File)>, Error> {
+        let mut own = vec![
             ("host", File::open(&self.host)?),
             ("stage/client", File::open(&self.client)?),
             ("stage/userlink", File::open(&self.userlink)?),
             ("stage/conformance", File::open(std::env::current_exe()?)?),
             ("stage/transcript", File::open(&self.transcript)?),
-        ])
+        ];
+        if let Some(tree) = &self.tree {
+            own.push((&TREE[1..], File::open(tree)?));
+        }
+        Ok(own)
     }
 
     /// The firmware files that the transcripts flash.

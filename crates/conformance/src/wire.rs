@@ -83,7 +83,8 @@ const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
 const COOKED_HEADER: usize = 16;
 
-/// The datagrams between two places of a capture file.
+/// The datagrams between two places of a capture file that were exchanged in the namespace of the file's first one: nlmon hears no
+/// other.
 pub fn captured(file: &[u8], from: u64, to: u64) -> Vec<Datagram> {
     let mut datagrams = Vec::new();
     let mut at = (from as usize).max(FILE_HEADER);
@@ -95,9 +96,17 @@ pub fn captured(file: &[u8], from: u64, to: u64) -> Vec<Datagram> {
         let Some(bytes) = file.get(start..at.min(end)) else {
             break;
         };
-        datagrams.push(messages(bytes));
+        let first = FILE_HEADER + RECORD_HEADER + COOKED_HEADER;
+        if namespace(file, start) == namespace(file, first) {
+            datagrams.push(messages(bytes));
+        }
     }
     datagrams
+}
+
+/// The namespace that stands in the cooked header before a datagram.
+fn namespace(file: &[u8], datagram: usize) -> Option<&[u8]> {
+    file.get(datagram.checked_sub(10)?..datagram - 2)
 }
 
 /// The messages of a datagram.

@@ -1,7 +1,8 @@
 //! What clients and the machine say to each other, written down: `--capture`.
 //!
 //! The file is what `tcpdump -i nlmon0 -w FILE` writes on a real machine (pcap, link type `LINKTYPE_NETLINK`), so Wireshark and tcpdump
-//! read it. Only what the machine itself hears and says is in it; the real kernel's part of a conversation can be captured with nlmon.
+//! read it; the eight bytes that a netlink packet has no use for tell the namespace of the client's socket (`SO_NETNS_COOKIE`), since
+//! the file has the conversations of all namespaces. Only what the machine itself hears and says is in it; the real kernel's part of a conversation can be captured with nlmon.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -17,7 +18,7 @@ const LINK_TYPE: u32 = 253;
 const HARDWARE: u16 = 824;
 /// `NETLINK_GENERIC`.
 const PROTOCOL: u16 = 16;
-/// The bytes that stand before every datagram: packet type, hardware type, an address of no use here, protocol.
+/// The bytes that stand before every datagram: packet type, hardware type, length and room of an address, protocol.
 const COOKED: usize = 16;
 
 /// Which way a datagram goes (`include/uapi/linux/if_packet.h`).
@@ -49,17 +50,17 @@ impl Capture {
     }
 
     /// Writes a datagram to the machine down.
-    pub(crate) fn heard(&self, datagram: &[u8]) {
-        self.around(To::Kernel, datagram, || true);
+    pub(crate) fn heard(&self, netns_cookie: u64, datagram: &[u8]) {
+        self.around(To::Kernel, netns_cookie, datagram, || true);
     }
 
     /// Writes a datagram to a client down, and lets `send` send it; what was not sent is not in the file. Nobody sees an answer whose
     /// record is still to come.
-    pub(crate) fn said(&self, datagram: &[u8], send: impl FnOnce() -> bool) {
-        self.around(To::Client, datagram, send);
+    pub(crate) fn said(&self, netns_cookie: u64, datagram: &[u8], send: impl FnOnce() -> bool) {
+        self.around(To::Client, netns_cookie, datagram, send);
     }
 
-    fn around(&self, to: To, datagram: &[u8], send: impl FnOnce() -> bool) {
+    fn around(&self, to: To, netns_cookie: u64, datagram: &[u8], send: impl FnOnce() -> bool) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -70,7 +71,8 @@ impl Capture {
         }
         record.extend((to as u16).to_be_bytes());
         record.extend(HARDWARE.to_be_bytes());
-        record.extend([0; 10]);
+        record.extend([0; 2]);
+        record.extend(netns_cookie.to_ne_bytes());
         record.extend(PROTOCOL.to_be_bytes());
         record.extend(datagram);
         let mut file = self

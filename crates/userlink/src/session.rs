@@ -55,7 +55,7 @@ impl Session for ClientSession {
             sender,
         };
         if let Some(capture) = self.machine.capture() {
-            capture.heard(datagram);
+            capture.heard(self.client.netns_cookie(), datagram);
         }
         for part in self.genl().receive(&self.socket, &caller, datagram) {
             match part {
@@ -102,7 +102,7 @@ impl Transport for Queue {
             sent.is_ok()
         };
         match &self.capture {
-            Some(capture) => capture.said(datagram, send),
+            Some(capture) => capture.said(self.client.netns_cookie(), datagram, send),
             None => _ = send(),
         }
         sent.map_err(|errno| match errno {
