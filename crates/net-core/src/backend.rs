@@ -33,6 +33,25 @@ pub struct NetdevRequest<'a> {
     pub mtu: u32,
     /// Whether it starts with a carrier.
     pub carrier: bool,
+    /// How it starts (`IFF_MULTICAST`, `IFF_NOARP`).
+    pub flags: NetdevFlags,
+}
+
+/// What a kind of device is or is not able to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetdevFlags {
+    /// It does multicast (`IFF_MULTICAST`).
+    pub multicast: bool,
+    /// Nobody resolves addresses on it (`IFF_NOARP`).
+    pub no_arp: bool,
+}
+
+impl NetdevFlags {
+    /// As `net/ethernet/eth.c: ether_setup` makes them.
+    pub const ETHERNET: Self = Self {
+        multicast: true,
+        no_arp: false,
+    };
 }
 
 /// A real device. Dropping it removes it; if it has already gone, with its namespace or by another's hand, that does

@@ -40,7 +40,7 @@ pub mod source;
 pub mod testutil;
 
 pub use crate::core::NetCore;
-pub use backend::{NetdevBackend, NetdevRequest, RealNetdev};
+pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev};
 pub use net::{Net, NetId, NetRef};
 pub use netdev::{Netdev, NetdevInit, NetdevOps};
 pub use notifier::{NetdevEvent, NotifierBlock};

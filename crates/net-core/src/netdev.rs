@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use driver_core::{Device, Level};
 use rustix::io::Errno;
 
-use crate::backend::RealNetdev;
+use crate::backend::{NetdevFlags, RealNetdev};
 use crate::net::{Net, lock};
 use crate::notifier::NotifierBlock;
 use crate::rtnl::RtnlGuard;
@@ -81,6 +81,8 @@ pub struct NetdevInit {
     pub mtu: u32,
     /// Whether it starts with a carrier.
     pub carrier: bool,
+    /// How it starts.
+    pub flags: NetdevFlags,
     /// The device that it belongs to (`SET_NETDEV_DEV`).
     pub parent: Option<Arc<Device>>,
     /// The driver's part.
@@ -96,6 +98,7 @@ impl NetdevInit {
             mac,
             mtu: 1500,
             carrier: true,
+            flags: NetdevFlags::ETHERNET,
             parent: None,
             ops: Arc::new(NoOps),
         }
@@ -115,6 +118,7 @@ impl fmt::Debug for NetdevInit {
 pub struct Netdev {
     parent: Option<Arc<Device>>,
     pub(crate) ops: Arc<dyn NetdevOps>,
+    pub(crate) flags: NetdevFlags,
     devlink_port: OnceLock<Arc<dyn Any + Send + Sync>>,
     state: lockdep::RwLock<NetdevState>,
     pub(crate) real: lockdep::Mutex<Option<Box<dyn RealNetdev>>>,
@@ -147,6 +151,7 @@ impl Netdev {
         Arc::new(Netdev {
             parent: init.parent,
             ops: init.ops,
+            flags: init.flags,
             devlink_port: OnceLock::new(),
             state: lockdep::RwLock::named(
                 "dev_base_lock",

@@ -134,6 +134,7 @@ impl RtnlGuard<'_> {
                     mac: request.0,
                     mtu: request.1,
                     carrier: request.2,
+                    flags: dev.flags,
                 })?;
                 let (name, ifindex) = (real.name(), real.ifindex());
                 *lock(&dev.real) = Some(real);

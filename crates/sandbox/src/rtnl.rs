@@ -61,6 +61,13 @@ impl Request {
         request
     }
 
+    /// The flags of a link request: `ifi_flags` and `ifi_change`.
+    pub(crate) fn flags(mut self, flags: u32, change: u32) -> Self {
+        self.0[NLMSGHDR + 8..NLMSGHDR + 12].copy_from_slice(&flags.to_ne_bytes());
+        self.0[NLMSGHDR + 12..NLMSGHDR + 16].copy_from_slice(&change.to_ne_bytes());
+        self
+    }
+
     pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         let length = (value.len() + 4) as u16;
         self.0.extend(length.to_ne_bytes());

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use net_core::{Net, NetdevBackend, NetdevRequest, RealNetdev};
+use net_core::{Net, NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -58,6 +58,7 @@ impl NetdevBackend for Taps {
             mac: request.mac,
             mtu: request.mtu,
             carrier: request.carrier,
+            flags: request.flags,
         };
         Ok(Box::new(Tap::new(&self.wire, wanted)?))
     }
@@ -71,6 +72,7 @@ struct Wanted {
     mac: [u8; 6],
     mtu: u32,
     carrier: bool,
+    flags: NetdevFlags,
 }
 
 #[derive(Debug)]
@@ -119,7 +121,11 @@ fn attach(name: &str) -> Result<OwnedFd> {
 fn set_up(route: &mut Route, fd: BorrowedFd<'_>, name: &str, wanted: &Wanted) -> Result<u32> {
     set_carrier(fd, wanted.carrier)?;
     let (index, _) = find(route, None, name)?.ok_or(Errno::NODEV)?;
+    let flag = |on: bool, flag: libc::c_int| if on { flag as u32 } else { 0 };
+    let flags = flag(wanted.flags.multicast, libc::IFF_MULTICAST)
+        | flag(wanted.flags.no_arp, libc::IFF_NOARP);
     let request = Request::link(rtnl::RTM_SETLINK, index)
+        .flags(flags, (libc::IFF_MULTICAST | libc::IFF_NOARP) as u32)
         .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
         .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
     route.call(request, |_| {})?;

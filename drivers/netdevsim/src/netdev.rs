@@ -5,7 +5,8 @@ use std::sync::Arc;
 use devlink::Port;
 use lock_order::{DevlinkLock, Rtnl};
 use lockdep::order::{Before, Held};
-use net_core::{Netdev, NetdevInit};
+use net_core::{Netdev, NetdevFlags, NetdevInit};
+use netlink::KernelVersion;
 use rustix::io::Errno;
 
 use crate::dev::NsimDev;
@@ -54,6 +55,11 @@ fn create_named<H: Before<Rtnl>>(
     let netdev = Netdev::new(NetdevInit {
         name,
         parent: Some(Arc::clone(dev.device())),
+        flags: NetdevFlags {
+            multicast: false,
+            // `netdev.c: nsim_setup` of 6.1 has it, that of 6.12 has not.
+            no_arp: dev.devlink().kernel() < KernelVersion::V6_12,
+        },
         ..NetdevInit::ethernet(dev.devlink().net(), mac)
     });
     netdev.set_devlink_port(Arc::<Port>::clone(port));
