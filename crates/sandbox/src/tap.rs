@@ -391,6 +391,7 @@ mod tests {
             mac: [2, 0, 0, 0, 0, 7],
             mtu: 1400,
             carrier: false,
+            flags: NetdevFlags::ETHERNET,
         };
         let mut tap = Tap::new(&wire, wanted.clone()).unwrap();
         assert_eq!(tap.name(), "ult0");
