@@ -27,7 +27,9 @@ use net_core::{Net, NetId};
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
+use crate::dpipe::{DpipeHeader, DpipeTable};
 use crate::health::Reporters;
+use crate::linecard::Linecard;
 use crate::nested::Rel;
 use crate::notify;
 use crate::ops::Ops;
@@ -37,6 +39,7 @@ use crate::rate::Rates;
 use crate::region::{Regions, SnapshotIds};
 use crate::reload::ReloadStats;
 use crate::resource::Resources;
+use crate::sb::Sb;
 use crate::subsystem::Subsystem;
 use crate::trap::TrapItem;
 use crate::trap::group::TrapGroupItem;
@@ -83,6 +86,10 @@ pub(crate) struct State {
     pub(crate) regions: Regions,
     pub(crate) resources: Resources,
     pub(crate) reporters: Reporters,
+    pub(crate) sbs: Vec<Sb>,
+    pub(crate) dpipe_tables: Vec<DpipeTable>,
+    pub(crate) dpipe_headers: Option<&'static [&'static DpipeHeader]>,
+    pub(crate) linecards: Vec<Arc<Linecard>>,
     pub(crate) reload_failed: bool,
     pub(crate) stats: ReloadStats,
     pub(crate) remote_stats: ReloadStats,
@@ -101,6 +108,10 @@ impl State {
             regions: Regions::new(),
             resources: Resources::default(),
             reporters: Reporters::new(),
+            sbs: Vec::new(),
+            dpipe_tables: Vec::new(),
+            dpipe_headers: None,
+            linecards: Vec::new(),
             reload_failed: false,
             stats: ReloadStats::default(),
             remote_stats: ReloadStats::default(),
@@ -293,6 +304,21 @@ impl Devlink {
         for (is_left, what) in left {
             self.warn_on(is_left, "devlink_free", what);
         }
+        self.warn_on(
+            !devl.state.dpipe_tables.is_empty(),
+            "devlink_free",
+            "dpipe tables are left",
+        );
+        self.warn_on(
+            !devl.state.sbs.is_empty(),
+            "devlink_free",
+            "shared buffers are left",
+        );
+        self.warn_on(
+            !devl.state.linecards.is_empty(),
+            "devlink_free",
+            "line cards are left",
+        );
         // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
         // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.
         let freed = std::mem::replace(&mut *devl.state, State::new(Arc::new(Freed)));

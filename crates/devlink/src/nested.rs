@@ -20,6 +20,7 @@ use netlink::wire::kind;
 use netlink::{Attr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
+use crate::linecard::Linecard;
 use crate::{dev, port};
 
 /// A tick of the kernel's clock, after which a work item that found the lock taken tries again.
@@ -32,6 +33,8 @@ pub(crate) enum Object {
     Instance,
     /// The function behind its port of this number.
     Port(u32),
+    /// Its line card of this number.
+    Linecard(u32),
 }
 
 /// That one instance is nested in an object of another (`struct devlink_rel`).
@@ -129,6 +132,11 @@ fn devlink_rel_nested_in_notify_work(rel: &Arc<Rel>, _held: &mut Held<'_, Unlock
                 port.notify(cmd::PORT_NEW);
             }
         }
+        Object::Linecard(index) => {
+            if let Some(linecard) = objects.linecard(index) {
+                linecard.notify(cmd::LINECARD_NEW);
+            }
+        }
     }
 }
 
@@ -192,6 +200,11 @@ impl Objects<'_> {
                     port.forget_rel(rel);
                 }
             }
+            Object::Linecard(index) => {
+                if let Some(linecard) = self.linecard(index) {
+                    linecard.forget_rel(rel);
+                }
+            }
         }
     }
 }
@@ -236,6 +249,16 @@ impl port::Port {
             return;
         }
         let rel = Rel::new(self.devlink(), Object::Port(self.index()), nested);
+        nested.set_rel(&rel);
+        self.set_rel(rel);
+    }
+}
+
+impl Linecard {
+    /// Nests the card's own instance, which is not registered yet, in the slot (`devlink_linecard_nested_dl_set`). Ends when
+    /// that is unregistered. No lock is needed.
+    pub fn nested_dl_set(&self, nested: &Arc<Devlink>) {
+        let rel = Rel::new(self.devlink(), Object::Linecard(self.index()), nested);
         nested.set_rel(&rel);
         self.set_rel(rel);
     }

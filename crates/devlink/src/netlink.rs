@@ -22,8 +22,8 @@ use crate::port::Port;
 use crate::subsystem::Subsystem;
 use crate::trap::{self, group, policer};
 use crate::{
-    absent, dev, flash, health, info, notify, param, port, rate, region, reload, resource,
-    selftests,
+    dev, dpipe, flash, health, info, linecard, notify, param, port, rate, region, reload, resource,
+    sb, selftests,
 };
 
 /// The family `devlink`.
@@ -235,6 +235,17 @@ fn instance_doit(
         cmd::PARAM_GET => param::get_doit(devl, request, reply),
         cmd::PARAM_SET => param::set_doit(devl, request),
         cmd::PORT_NEW => port::new_doit(devl, request, reply),
+        cmd::SB_GET => sb::get_doit(devl, request, reply),
+        cmd::SB_POOL_GET => sb::pool_get_doit(devl, request, reply),
+        cmd::SB_POOL_SET => sb::pool_set_doit(devl, request),
+        cmd::SB_OCC_SNAPSHOT => sb::occ_snapshot_doit(devl, request),
+        cmd::SB_OCC_MAX_CLEAR => sb::occ_max_clear_doit(devl, request),
+        cmd::DPIPE_TABLE_GET => dpipe::table_get_doit(devl, request, reply),
+        cmd::DPIPE_ENTRIES_GET => dpipe::entries_get_doit(devl, request, reply),
+        cmd::DPIPE_HEADERS_GET => dpipe::headers_get_doit(devl, reply),
+        cmd::DPIPE_TABLE_COUNTERS_SET => dpipe::table_counters_set_doit(devl, request),
+        cmd::LINECARD_GET => linecard::get_doit(devl, request, reply),
+        cmd::LINECARD_SET => linecard::set_doit(devl, request),
         cmd::RATE_GET => rate::get_doit(devl, request, reply),
         cmd::RATE_SET => rate::set_doit(devl, request),
         cmd::RATE_NEW => rate::new_doit(devl, request),
@@ -259,7 +270,8 @@ fn instance_doit(
         cmd::HEALTH_REPORTER_DIAGNOSE => health::diagnose_doit(devl, request, reply),
         cmd::HEALTH_REPORTER_DUMP_CLEAR => health::dump_clear_doit(devl, request),
         cmd::HEALTH_REPORTER_TEST => health::test_doit(devl, request),
-        _ => absent::doit(devl, request, reply),
+        // A command that the table of operations has, and this does not: there is none.
+        _ => Err(Errno::OPNOTSUPP.into()),
     }
 }
 
@@ -275,10 +287,14 @@ fn port_doit(
         cmd::PORT_DEL => port::del_doit(devl, port, request),
         cmd::PORT_SPLIT => port::split_doit(devl, port, request),
         cmd::PORT_UNSPLIT => port::unsplit_doit(devl, port, request),
+        cmd::SB_PORT_POOL_GET => sb::port_pool_get_doit(devl, port, request, reply),
+        cmd::SB_PORT_POOL_SET => sb::port_pool_set_doit(devl, port, request),
+        cmd::SB_TC_POOL_BIND_GET => sb::tc_pool_bind_get_doit(devl, port, request, reply),
+        cmd::SB_TC_POOL_BIND_SET => sb::tc_pool_bind_set_doit(devl, port, request),
         cmd::PORT_PARAM_GET | cmd::PORT_PARAM_SET => {
             Err(Error::with_msg(Errno::INVAL, param::PORT_PARAMS))
         }
-        _ => absent::doit(devl, request, reply),
+        _ => Err(Errno::OPNOTSUPP.into()),
     }
 }
 
@@ -294,6 +310,11 @@ fn dump_one(
         cmd::INFO_GET => info::get_dump_one(devl, request, batch),
         cmd::PARAM_GET => param::get_dump_one(devl, request, cursor, batch),
         cmd::PORT_GET => port::get_dump_one(devl, request, cursor, batch),
+        cmd::SB_GET => sb::get_dump_one(devl, cursor, batch),
+        cmd::SB_POOL_GET => sb::pool_get_dump_one(devl, cursor, batch),
+        cmd::SB_PORT_POOL_GET => sb::port_pool_get_dump_one(devl, cursor, batch),
+        cmd::SB_TC_POOL_BIND_GET => sb::tc_pool_bind_get_dump_one(devl, cursor, batch),
+        cmd::LINECARD_GET => linecard::get_dump_one(devl, cursor, batch),
         cmd::RATE_GET => rate::get_dump_one(devl, cursor, batch),
         cmd::TRAP_GET => trap::get_dump_one(devl, cursor, batch),
         cmd::TRAP_GROUP_GET => group::get_dump_one(devl, cursor, batch),

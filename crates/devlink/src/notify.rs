@@ -14,7 +14,7 @@ use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
 use crate::trap::{self, group, policer};
-use crate::{dev, param, port, rate, region};
+use crate::{dev, linecard, param, port, rate, region};
 
 /// What a notification is about, as far as filters can ask (`struct devlink_obj_desc`).
 #[derive(Debug)]
@@ -104,7 +104,7 @@ const CONFIG: usize = 0;
 /// Tells of the instance and of all that it has: it is registered, or enters a namespace (`devlink_notify_register`).
 pub(crate) fn register(objects: &Objects<'_>) {
     dev::notify(objects, cmd::NEW);
-    // Line cards.
+    linecard::notify_all(objects, cmd::LINECARD_NEW, Order::Up);
     port::notify_all(objects, cmd::PORT_NEW, Order::Up);
     policer::notify_all(objects, cmd::TRAP_POLICER_NEW, Order::Up);
     group::notify_all(objects, cmd::TRAP_GROUP_NEW, Order::Up);
@@ -129,7 +129,7 @@ pub(crate) fn unregister(objects: &Objects<'_>) {
     group::notify_all(objects, cmd::TRAP_GROUP_DEL, Order::Down);
     policer::notify_all(objects, cmd::TRAP_POLICER_DEL, Order::Down);
     port::notify_all(objects, cmd::PORT_DEL, order);
-    // Line cards.
+    linecard::notify_all(objects, cmd::LINECARD_DEL, Order::Down);
     dev::notify(objects, cmd::DEL);
 }
 

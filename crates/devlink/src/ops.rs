@@ -19,6 +19,7 @@ use crate::info::InfoReq;
 use crate::port::{NewPort, Port};
 use crate::rate::{NoRateOps, RateOps};
 use crate::reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
+use crate::sb::{NoSbOps, SbOps};
 use crate::selftests::{SelftestId, SelftestStatus};
 use crate::trap::{Trap, TrapAction, TrapCtx, TrapGroup, TrapPolicer};
 
@@ -365,6 +366,11 @@ pub trait Ops: Send + Sync + 'static {
     /// What the driver does for rate objects (the `rate_*` operations).
     fn rate_ops(&self) -> &dyn RateOps {
         &NoRateOps
+    }
+
+    /// What the driver does for shared buffers (the `sb_*` operations).
+    fn sb_ops(&self) -> &dyn SbOps {
+        &NoSbOps
     }
 
     /// Whether users can create ports: whether [`port_new`](Self::port_new) exists.

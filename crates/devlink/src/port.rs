@@ -172,8 +172,11 @@ impl Port {
             attrs.put(w)?;
         }
         // What a driver answers for a function that it cannot read is not passed on: the kernel says EMSGSIZE.
-        function::put(w, self, extack).map_err(|_| Errno::MSGSIZE.into())
-        // LINECARD_INDEX comes last, when there are line cards.
+        function::put(w, self, extack).map_err(|_| Errno::MSGSIZE)?;
+        match self.attrs.as_ref().and_then(|attrs| attrs.linecard) {
+            Some(linecard) => w.put_u32(attr::LINECARD_INDEX, linecard),
+            None => Ok(()),
+        }
     }
 
     fn put_type(&self, w: &mut Writer<'_>) -> netlink::Result {

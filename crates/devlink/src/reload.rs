@@ -222,6 +222,14 @@ pub(crate) fn devlink_reload(
             "devlink_reload_reinit_sanity_check",
             "rate objects are left",
         );
+        let others_left = !devl.state.dpipe_tables.is_empty()
+            || !devl.state.sbs.is_empty()
+            || !devl.state.linecards.is_empty();
+        devlink.warn_on(
+            others_left,
+            "devlink_reload_reinit_sanity_check",
+            "dpipe tables, shared buffers or line cards are left",
+        );
     }
 
     let result = ops.reload_up(devl, action, limit, extack);

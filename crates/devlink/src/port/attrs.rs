@@ -96,6 +96,8 @@ pub struct PortAttrs {
     pub lanes: u32,
     /// The port can be split into several. Never true of a port that is itself a part of a split port.
     pub splittable: bool,
+    /// The line card that the port is on, by its number (`devlink_port_linecard_set`).
+    pub linecard: Option<u32>,
     /// Identity of the switch that the port is on; empty when it is on none. At most 32 bytes.
     pub switch_id: Vec<u8>,
 }
@@ -108,6 +110,7 @@ impl PortAttrs {
             flavour,
             lanes: 0,
             splittable: false,
+            linecard: None,
             switch_id: Vec::new(),
         }
     }
@@ -116,6 +119,21 @@ impl PortAttrs {
     #[must_use]
     pub fn on_switch(mut self, switch_id: &[u8]) -> Self {
         self.switch_id = switch_id.to_vec();
+        self
+    }
+
+    /// The same on a line card.
+    #[must_use]
+    pub const fn on_linecard(mut self, index: u32) -> Self {
+        self.linecard = Some(index);
+        self
+    }
+
+    /// The same with so many lanes, which it can be split into or not.
+    #[must_use]
+    pub const fn with_lanes(mut self, lanes: u32, splittable: bool) -> Self {
+        self.lanes = lanes;
+        self.splittable = splittable;
         self
     }
 
@@ -130,15 +148,19 @@ impl PortAttrs {
                 String::new()
             }
         };
+        let slot = || {
+            self.linecard
+                .map_or_else(String::new, |index| format!("l{index}"))
+        };
         match self.flavour {
             Flavour::Physical {
                 number,
                 split_subport: Some(subport),
-            } => Some(format!("p{number}s{subport}")),
+            } => Some(format!("{}p{number}s{subport}", slot())),
             Flavour::Physical {
                 number,
                 split_subport: None,
-            } => Some(format!("p{number}")),
+            } => Some(format!("{}p{number}", slot())),
             Flavour::PciPf {
                 controller,
                 pf,
