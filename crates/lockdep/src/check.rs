@@ -45,12 +45,15 @@ impl Check<'_> {
         match self.recursion() {
             Recursion::None => self.add_dependencies(),
             Recursion::Serialised => {}
-            Recursion::Deadlock(prev, None) => {
-                self.report_recursion(&prev, "recursion");
-                self.add_dependencies();
-            }
-            Recursion::Deadlock(prev, Some(order)) => {
-                self.report_recursion(&prev, &format!("recursion, order {order:?}"));
+            Recursion::Deadlock(prev, order) => {
+                let what = match order {
+                    None => "recursion".into(),
+                    Some(order) => format!("recursion, order {order:?}"),
+                };
+                let signature = self.report_recursion(&prev, &what);
+                let class = word.class();
+                self.graph
+                    .add_recursion(&signature, class, self.reports.last());
                 self.add_dependencies();
             }
         }
@@ -285,14 +288,17 @@ impl Check<'_> {
         );
     }
 
-    pub(crate) fn report_recursion(&mut self, prev: &HeldLock, what: &str) {
+    /// Says under which signature.
+    pub(crate) fn report_recursion(&mut self, prev: &HeldLock, what: &str) -> String {
         let name = report::plain_name(self.graph, self.next.word.class());
         let body = Body::Recursive {
             trying: LockText::tried(self.graph, &self.next, self.site),
             holding: LockText::of(self.graph, prev),
             compared: compare(prev, &self.next).map(|order| order as i32),
         };
-        self.report(format!("{what}: {name}"), body);
+        let signature = format!("{what}: {name}");
+        self.report(signature.clone(), body);
+        signature
     }
 
     fn report_cycle(&mut self, prev: &HeldLock, path: &[EdgeId]) {

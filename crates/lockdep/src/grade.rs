@@ -1,4 +1,4 @@
-//! How much a cycle of dependencies is worth: can the threads that were seen really wait for each other?
+//! How much a finding is worth, first of all a cycle of dependencies: can the threads that were seen really wait for each other?
 //!
 //! A cycle in the graph of classes says that an order was not kept. Whether that is a deadlock depends on who was seen to
 //! do what: one thread cannot wait for itself in two places, threads that all hold one lock besides cannot be where the
@@ -17,7 +17,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// How likely it is that a reported cycle can become a deadlock. A greater grade is worse.
+/// How likely it is that what is reported becomes a deadlock. A greater grade is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grade {
     /// A part of it was over before another began: a thread was started after it, or joined before.
@@ -27,8 +27,10 @@ pub enum Grade {
     SingleThread,
     /// Two parts of it were always done under one lock that both held.
     Gated,
-    /// As many threads as it takes were seen, with nothing between them.
+    /// As many threads as it takes were seen, with nothing between them. Or one signal is all that it takes.
     Deadlock,
+    /// It is no possibility: a thread was about to wait for itself, or a rule was seen to be broken.
+    Certain,
 }
 
 /// Whether the parts of a cycle were seen to meet in the same locks, or only in locks of the same classes.
@@ -49,6 +51,7 @@ impl Grade {
             Self::SingleThread => "single-thread",
             Self::Gated => "gated",
             Self::Deadlock => "deadlock",
+            Self::Certain => "certain",
         }
     }
 }
@@ -104,7 +107,7 @@ pub(crate) struct Taken {
     pub(crate) class: u32,
     /// Tells locks of one class apart.
     pub(crate) instance: u64,
-    /// The kernel's `read` argument of `lock_acquire`, or [`PERMIT`](Taken::PERMIT).
+    /// The kernel's `read` argument of `lock_acquire`, or one of the two below.
     pub(crate) mode: u8,
     /// It keeps others out: pseudo-locks do not.
     pub(crate) excludes: bool,
@@ -113,6 +116,14 @@ pub(crate) struct Taken {
 impl Taken {
     /// Shared, as long as there is something left to share.
     pub(crate) const PERMIT: u8 = 3;
+    /// Shared with readers, of whom one at a time may become a writer.
+    pub(crate) const UPGRADABLE: u8 = 4;
+
+    /// Whether two who have it so keep each other out.
+    fn keeps_out(&self, other: &Self) -> bool {
+        let upgradable = Self::UPGRADABLE;
+        self.mode == 0 || other.mode == 0 || (self.mode, other.mode) == (upgradable, upgradable)
+    }
 }
 
 /// One acquisition that was seen.
@@ -133,9 +144,7 @@ impl Witness {
     /// A lock that both hold, so that they cannot be where they are at the same time.
     fn gate(&self, other: &Self) -> Option<u32> {
         let excludes = |a: &Taken, b: &Taken| {
-            a.excludes
-                && (a.class, a.instance) == (b.class, b.instance)
-                && (a.mode == 0 || b.mode == 0)
+            a.excludes && (a.class, a.instance) == (b.class, b.instance) && a.keeps_out(b)
         };
         self.held
             .iter()
@@ -185,6 +194,14 @@ impl Verdict {
         threads: Vec::new(),
     };
 
+    /// Of a thread that was about to wait for itself for ever.
+    pub(crate) const CERTAIN: Self = Self {
+        grade: Grade::Certain,
+        instances: Instances::Confirmed,
+        gates: Vec::new(),
+        threads: Vec::new(),
+    };
+
     pub(crate) fn rank(&self) -> (Grade, Instances) {
         (self.grade, self.instances)
     }
@@ -223,6 +240,43 @@ pub(crate) fn grade(nodes: &[u32], witnesses: &[&[Witness]], writers: &[&[Witnes
     };
     for end in 0..nodes.len() {
         search.extend(&mut Vec::new(), end, nodes.len(), Grade::Deadlock, &[]);
+    }
+    search.best.unwrap_or(Verdict::UNSEEN)
+}
+
+/// Grades taking a lock of this class under another one: by one thread twice, or by two threads who take two locks in turns.
+/// `witnesses` are of those who did so, `writers` of those who asked for locks of the class for writing.
+pub(crate) fn grade_recursion(class: u32, witnesses: &[Witness], writers: &[Witness]) -> Verdict {
+    let mut search = Search {
+        nodes: &[class],
+        witnesses: &[],
+        writers: &[writers],
+        best: None,
+        steps: STEPS,
+    };
+    let parts = |witness: &'_ Witness| -> Vec<Taken> {
+        let held = witness.held.iter();
+        held.filter(|held| held.class == class).copied().collect()
+    };
+    let held: Vec<Vec<Taken>> = witnesses.iter().map(parts).collect();
+    for (witness, held_one) in witnesses.iter().zip(&held) {
+        for from in held_one {
+            let one = Part { witness, from };
+            if from.instance == witness.taken.instance {
+                search.finish(&[one], Grade::Deadlock, &[]);
+                continue;
+            }
+            for (witness, held_two) in witnesses.iter().zip(&held) {
+                for from in held_two {
+                    let two = Part { witness, from };
+                    if from.instance == witness.taken.instance || !waits(two, one) {
+                        continue;
+                    }
+                    let (grade, gate) = one.witness.with(witness);
+                    search.finish(&[one, two], grade, gate.as_slice());
+                }
+            }
+        }
     }
     search.best.unwrap_or(Verdict::UNSEEN)
 }
@@ -402,10 +456,11 @@ fn waits(part: Part<'_>, next: Part<'_>) -> bool {
     part.witness.taken.mode != 2 || next.from.mode == 0
 }
 
-/// Whether it waits only if a writer waits there already. Who asks for a permit waits for those who have them.
+/// Whether it waits only if a writer waits there already. Who asks for a permit waits for those who have them, and who
+/// wants to be able to become a writer, for the one who is.
 fn needs_writer(part: Part<'_>, next: Part<'_>) -> bool {
     let (taken, held) = (part.witness.taken.mode, next.from.mode);
-    taken != 0 && held != 0 && (taken, held) != (Taken::PERMIT, Taken::PERMIT)
+    taken != 0 && held != 0 && (taken != held || taken < Taken::PERMIT)
 }
 
 #[cfg(test)]

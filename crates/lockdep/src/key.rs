@@ -5,7 +5,8 @@
 pub(crate) struct Word(pub(crate) u64);
 
 impl Word {
-    /// Bits 0 and 1: the kernel's `read` argument of `lock_acquire`: 0 write, 1 read, 2 recursive read.
+    /// Bits 0 and 1: the kernel's `read` argument of `lock_acquire`: 0 write, 1 read, 2 recursive read; and 3, a read of which
+    /// there is one at a time.
     pub(crate) const MODE: u64 = 3;
     /// Taken by an attempt that would have failed rather than wait.
     pub(crate) const TRY: u64 = 1 << 2;
@@ -49,6 +50,15 @@ impl Word {
 
     pub(crate) const fn is_recursive_read(self) -> bool {
         self.mode() == 2
+    }
+
+    pub(crate) const fn is_upgradable(self) -> bool {
+        self.mode() == 3
+    }
+
+    /// Whether two of one lock keep each other out.
+    pub(crate) const fn excludes(self, other: Self) -> bool {
+        self.is_write() || other.is_write() || (self.is_upgradable() && other.is_upgradable())
     }
 
     pub(crate) const fn is_try(self) -> bool {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::chain::{self, Known, Word};
 use crate::check::Check;
 use crate::class::Map;
+use crate::grade::Verdict;
 use crate::graph::{self, Context, Graph, Interrupt};
 use crate::met::Node;
 use crate::report::{self, Body, Report};
@@ -165,7 +166,7 @@ impl Attempt<'_> {
 
     /// The lock that the thread holds already, if waiting for this one would be waiting for itself.
     fn waits_for_itself(&self, next: &HeldLock) -> Option<HeldLock> {
-        let excludes = |held: &HeldLock| held.word.is_write() || next.word.is_write();
+        let excludes = |held: &HeldLock| held.word.excludes(next.word);
         let mut held = self.thread.held();
         held.rfind(|held| self.request.how == How::Wait && held.is(next.map) && excludes(held))
     }
@@ -192,6 +193,9 @@ impl Attempt<'_> {
         };
         if let Some(prev) = self.waits_for_itself(&next) {
             check.report_recursion(&prev, "self-deadlock");
+            if let Some(report) = check.reports.last() {
+                report.raise(&Verdict::CERTAIN, Vec::new());
+            }
             return Err(WouldDeadlock);
         }
         if next.word.is_checked() {

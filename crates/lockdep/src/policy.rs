@@ -12,7 +12,7 @@ pub enum Policy {
     Print,
     /// They are only kept: see [`reports`](crate::reports).
     Collect,
-    /// They are printed; from this grade on, and for whatever is no cycle, the thread then panics instead of taking the lock.
+    /// They are printed; from this grade on the thread then panics instead of taking the lock.
     /// A thread that is unwinding already only prints.
     Panic(Grade),
 }

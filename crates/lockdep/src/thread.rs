@@ -40,6 +40,8 @@ pub enum Mode {
     Read = 1,
     /// Shared, and never behind a waiting writer.
     RecursiveRead = 2,
+    /// Shared with readers, but by one at a time who may become a writer: `parking_lot`'s upgradable read.
+    Upgradable = 3,
 }
 
 /// What taking a lock can lead to.

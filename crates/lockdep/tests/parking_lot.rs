@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use lockdep::parking_lot::{
     self, FairMutexGuard, Mutex, RawFairMutex, RawMutex, RawRwLock, RawThreadId, ReentrantMutex,
     RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
-use lockdep::{Class, DynamicClass, ReportKind};
+use lockdep::{Class, DynamicClass, Grade, Instances, ReportKind};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -222,4 +223,44 @@ fn fair_and_reentrant_ones_too() {
     RwLockReadGuard::bump(&mut write.read());
     RwLockWriteGuard::unlock_fair(write.write());
     assert_eq!(kinds("bad unlock"), []);
+}
+
+/// Two threads that take two upgradable reads in opposite orders wait for each other, though nobody writes: seen with the
+/// locks themselves, by threads that give up in time.
+#[test]
+fn two_upgradable_readers_do_deadlock_and_are_graded_so() {
+    let (a, b) = (rwlock("upgradable A"), rwlock("upgradable B"));
+    let meeting = Barrier::new(2);
+    let both_wait = |held: &RwLock<u8>, wanted: &RwLock<u8>| {
+        let _held = held.upgradable_read();
+        meeting.wait();
+        let failed = wanted.try_upgradable_read_for(100 * MOMENT).is_none();
+        meeting.wait();
+        failed
+    };
+    let (one, two) = thread::scope(|scope| {
+        let one = scope.spawn(|| both_wait(&a, &b));
+        let two = both_wait(&b, &a);
+        (one.join().unwrap(), two)
+    });
+    assert!(one && two, "each waits for what the other one has");
+
+    let reports = lockdep::reports();
+    let signature = "circular: upgradable A --> upgradable B";
+    let report = reports
+        .iter()
+        .find(|report| report.signature() == signature);
+    let report = report.unwrap();
+    assert_eq!(report.grade(), Some(Grade::Deadlock));
+    assert_eq!(report.instances(), Some(Instances::Confirmed));
+}
+
+#[test]
+fn an_upgradable_read_under_itself_waits_for_itself() {
+    let lock = rwlock("upgradable twice");
+    let held = lock.upgradable_read();
+    let again = catch_unwind(AssertUnwindSafe(|| drop(lock.upgradable_read())));
+    assert!(again.is_err());
+    drop(held);
+    assert_eq!(kinds("upgradable twice"), [ReportKind::Recursive]);
 }

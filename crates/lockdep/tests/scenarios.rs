@@ -136,7 +136,7 @@ fn read_read_same_thread() {
     let report = report("reread");
     assert_eq!(
         (report.kind(), report.grade()),
-        (ReportKind::Recursive, None)
+        (ReportKind::Recursive, Some(Grade::SingleThread))
     );
 
     let map = LockMap::with_class(Class::named("recursive reread"));
@@ -312,4 +312,38 @@ fn a_gate_that_only_readers_take_keeps_nobody_out() {
     on_thread(|| gated(&a, &b));
     on_thread(|| gated(&b, &a));
     assert_eq!(graded("open a"), REAL);
+}
+
+/// Two locks of one class under each other: as a cycle of two.
+#[test]
+fn locks_of_one_class_are_graded_as_a_cycle() {
+    let pair = |class: &'static str| [(); 2].map(|()| Mutex::with_class(Class::named(class), ()));
+    let graded = |class| {
+        let report = report(class);
+        assert_eq!(report.kind(), ReportKind::Recursive);
+        (report.grade(), report.instances())
+    };
+    let [x, y] = pair("one thread, one class");
+    on_thread(|| {
+        nested(&x, &y);
+        nested(&y, &x);
+    });
+    let (grade, _) = graded("one thread, one class");
+    assert_eq!(grade, Some(Grade::SingleThread));
+
+    let [x, y] = pair("two threads, one class");
+    on_thread(|| nested(&x, &y));
+    on_thread(|| nested(&x, &y));
+    let (grade, _) = graded("two threads, one class");
+    assert_eq!(grade, Some(Grade::Gated), "the first one keeps them apart");
+    on_thread(|| nested(&y, &x));
+    let both = (Some(Grade::Deadlock), Some(Instances::Confirmed));
+    assert_eq!(graded("two threads, one class"), both, "it has risen");
+
+    let [x, y] = pair("others, one class");
+    let [v, w] = pair("others, one class");
+    on_thread(|| nested(&x, &y));
+    on_thread(|| nested(&v, &w));
+    let others = (Some(Grade::Deadlock), Some(Instances::ClassOnly));
+    assert_eq!(graded("others, one class"), others);
 }

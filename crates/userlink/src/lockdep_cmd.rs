@@ -111,7 +111,7 @@ fn merge(args: &Merge, record: &Record) -> Result<ExitCode, Error> {
     let cycles = record
         .findings
         .iter()
-        .filter(|finding| finding.grade.is_some())
+        .filter(|finding| finding.kind == lockdep::ReportKind::Circular)
         .count();
     if text {
         let counts = format!(

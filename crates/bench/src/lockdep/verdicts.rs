@@ -81,8 +81,8 @@ const SCENARIOS: [Scenario; 11] = [
         "reader-twice",
         "one reader-writer lock read twice by one thread",
         Right::ByReaders,
-        None,
-        "report if a reader waits behind a waiting writer",
+        Some("single-thread"),
+        "report if a reader waits behind a waiting writer; low, as none was seen",
     ),
     scenario(
         "try-lock",

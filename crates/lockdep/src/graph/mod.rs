@@ -69,6 +69,8 @@ pub(crate) struct Graph {
     /// Cycles that are about to be graded for the first time.
     ungraded: Vec<usize>,
     by_signature: Table<String, Arc<Report>>,
+    /// The classes of which several were held at once, out of any order.
+    recursions: Table<u32, observe::Recursion>,
 }
 
 static GRAPH: Mutex<Graph> = Mutex::new(Graph {
@@ -89,6 +91,7 @@ static GRAPH: Mutex<Graph> = Mutex::new(Graph {
     cycles_of: HashMap::with_hasher(BuildMultiply::new()),
     ungraded: Vec::new(),
     by_signature: HashMap::with_hasher(BuildMultiply::new()),
+    recursions: HashMap::with_hasher(BuildMultiply::new()),
 });
 
 /// The graph lock. Only for a thread that is marked busy: what the validator allocates under it must not lead back here.

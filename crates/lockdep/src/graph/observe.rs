@@ -40,6 +40,13 @@ pub(super) struct Cycle {
     report: Arc<Report>,
 }
 
+/// Locks of one class that were taken under each other, which was reported.
+#[derive(Debug)]
+pub(super) struct Recursion {
+    report: Arc<Report>,
+    witnesses: Vec<Witness>,
+}
+
 impl Graph {
     /// A thread that had not met the chain takes the lock that completes it. Gives the reports whose grade rises.
     pub(crate) fn learn(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
@@ -70,7 +77,9 @@ impl Graph {
             .collect();
         edges.sort_unstable();
         edges.dedup();
-        if edges.is_empty() && !next.word.is_write() {
+        let again = self.recursions.contains_key(&to)
+            && thread.held_here().any(|held| held.word.class() == to);
+        if edges.is_empty() && !again && !next.word.is_write() {
             return Vec::new();
         }
         let mut held: Vec<Taken> = thread.held_here().map(|held| self.taken(&held)).collect();
@@ -103,10 +112,39 @@ impl Graph {
         }
         cycles.sort_unstable();
         cycles.dedup();
-        cycles
-            .into_iter()
-            .filter_map(|at| self.regrade(at))
-            .collect()
+        let raised = cycles.into_iter().filter_map(|at| self.regrade(at));
+        let mut raised: Vec<_> = raised.collect();
+        raised.extend(self.observe_recursion(to, again.then_some(&witness)));
+        raised
+    }
+
+    /// Somebody took a lock of this class under another one, or for writing. Gives the report, if its grade rises.
+    fn observe_recursion(&mut self, class: u32, witness: Option<&Witness>) -> Option<Arc<Report>> {
+        let recursion = self.recursions.get_mut(&class)?;
+        if let Some(witness) = witness {
+            add_witness(&mut recursion.witnesses, witness, WITNESSES);
+        }
+        let recursion = self.recursions.get(&class)?;
+        let verdict = grade::grade_recursion(class, &recursion.witnesses, self.writers(class));
+        let name = |class: &u32| crate::report::ClassText::of(self, *class).name;
+        let gates = verdict.gates.iter().map(name).collect();
+        let raised = recursion.report.raise(&verdict, gates);
+        raised.then(|| Arc::clone(&recursion.report))
+    }
+
+    /// Remembers that several locks of a class were held at once, reported now or before under this signature.
+    pub(crate) fn add_recursion(&mut self, signature: &str, class: u32, new: Option<&Arc<Report>>) {
+        let known = self.by_signature.get(signature);
+        let Some(report) = known.or(new.filter(|report| report.signature() == signature)) else {
+            return;
+        };
+        let report = Arc::clone(report);
+        self.by_signature
+            .insert(signature.to_owned(), Arc::clone(&report));
+        self.recursions.entry(class).or_insert(Recursion {
+            report,
+            witnesses: Vec::new(),
+        });
     }
 
     fn taken(&self, lock: &HeldLock) -> Taken {
@@ -117,6 +155,7 @@ impl Graph {
             instance: lock.address() as u64,
             mode: match lock.word.mode() as u8 {
                 1 if class.is_some_and(|class| class.wait.permits) => Taken::PERMIT,
+                3 => Taken::UPGRADABLE,
                 mode => mode,
             },
             excludes: class.is_some_and(|class| class.wait.outer > 0),

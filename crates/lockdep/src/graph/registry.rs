@@ -190,6 +190,7 @@ impl Graph {
                 self.bridge(id);
             }
             self.writers.remove(&id);
+            self.recursions.remove(&id);
             if let Some(class) = self.classes.get_mut(id as usize).and_then(Option::take) {
                 for edge in class.after.into_iter().chain(class.before) {
                     self.remove_edge(edge);

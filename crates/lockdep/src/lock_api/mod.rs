@@ -12,7 +12,7 @@
 //! `lock_api::Mutex::from_raw` and [`RawMutex::new`], which is of the class of its own line, or one of the others here.
 //!
 //! Readers are the kernel's *non-recursive* ones, because a waiting writer goes first; `read_recursive` is the recursive
-//! one. An upgradable read counts as a non-recursive one, to upgrade as taking the lock for writing. An attempt with a time
+//! one. An upgradable read is one of which a lock allows one at a time; to upgrade is taking the lock for writing. An attempt with a time
 //! limit waits, so its order is checked as if it had none, but it is never a wait for oneself for ever.
 //!
 //! Guards are not `Send`, whatever the inner lock's are: what a thread holds, it releases.

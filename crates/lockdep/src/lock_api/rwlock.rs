@@ -250,7 +250,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     fn lock_upgradable(&self) {
-        self.map.wait(Mode::Read);
+        self.map.wait(Mode::Upgradable);
         self.map.take(
             || self.inner.try_lock_upgradable(),
             || self.inner.lock_upgradable(),
@@ -261,7 +261,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[inline]
     fn try_lock_upgradable(&self) -> bool {
         self.map
-            .attempt(Mode::Read, || self.inner.try_lock_upgradable())
+            .attempt(Mode::Upgradable, || self.inner.try_lock_upgradable())
     }
 
     #[inline]
@@ -311,7 +311,7 @@ unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     #[inline]
     unsafe fn bump_upgradable(&self) {
         self.map.release();
-        self.map.wait(Mode::Read);
+        self.map.wait(Mode::Upgradable);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.bump_upgradable() }
     }
@@ -334,7 +334,7 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.downgrade_to_upgradable() };
         self.map.release();
-        self.map.acquired(Mode::Read);
+        self.map.acquired(Mode::Upgradable);
     }
 }
 
@@ -345,7 +345,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     fn try_lock_upgradable_for(&self, timeout: R::Duration) -> bool {
         let attempt = || self.inner.try_lock_upgradable();
         let wait = || self.inner.try_lock_upgradable_for(timeout);
-        self.map.wait_bounded(Mode::Read, attempt, wait)
+        self.map.wait_bounded(Mode::Upgradable, attempt, wait)
     }
 
     #[track_caller]
@@ -353,7 +353,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     fn try_lock_upgradable_until(&self, timeout: R::Instant) -> bool {
         let attempt = || self.inner.try_lock_upgradable();
         let wait = || self.inner.try_lock_upgradable_until(timeout);
-        self.map.wait_bounded(Mode::Read, attempt, wait)
+        self.map.wait_bounded(Mode::Upgradable, attempt, wait)
     }
 
     #[track_caller]
@@ -366,7 +366,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
         let wait = || unsafe { self.inner.try_upgrade_for(timeout) };
         let upgraded = self.map.wait_bounded(Mode::Write, attempt, wait);
         if !upgraded {
-            self.map.acquired(Mode::Read);
+            self.map.acquired(Mode::Upgradable);
         }
         upgraded
     }
@@ -381,7 +381,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
         let wait = || unsafe { self.inner.try_upgrade_until(timeout) };
         let upgraded = self.map.wait_bounded(Mode::Write, attempt, wait);
         if !upgraded {
-            self.map.acquired(Mode::Read);
+            self.map.acquired(Mode::Upgradable);
         }
         upgraded
     }

@@ -30,7 +30,7 @@ impl Record {
                 .filter_map(|finding| finding.grade)
                 .max();
             let colour = match worst {
-                Some(Grade::Deadlock) => ", color=\"#c1121f\", penwidth=2",
+                Some(Grade::Certain | Grade::Deadlock) => ", color=\"#c1121f\", penwidth=2",
                 Some(_) => ", color=\"#b8860b\", penwidth=2",
                 None if edge.bridge => ", style=dashed",
                 None => "",

@@ -105,9 +105,9 @@ pub struct Finding {
     pub kind: ReportKind,
     /// The same for the same finding in another run.
     pub signature: String,
-    /// Of a cycle: how likely it is to become a deadlock.
+    /// How likely it is to become a deadlock; nothing if a graph file told it, or it is about the validator itself.
     pub grade: Option<Grade>,
-    /// Of a cycle: whether its parts were seen to meet in the same locks.
+    /// Whether its parts were seen to meet in the same locks.
     pub instances: Option<Instances>,
     /// The locks that keep the parts of a cycle from each other.
     pub gates: Vec<String>,
@@ -145,7 +145,7 @@ impl Finding {
         std::cmp::Reverse<Option<Instances>>,
     ) {
         // What is no cycle was seen to happen: it stands with the worst.
-        let grade = self.grade.unwrap_or(Grade::Deadlock);
+        let grade = self.grade.unwrap_or(Grade::Certain);
         (
             std::cmp::Reverse(Some(grade)),
             std::cmp::Reverse(self.instances),
@@ -276,11 +276,11 @@ impl Record {
         self.findings.sort_by_key(Finding::rank);
     }
 
-    /// The findings that one has to act on: cycles graded [`Grade::Deadlock`], and whatever is no cycle.
+    /// The findings that one has to act on: what is graded [`Grade::Deadlock`] or worse, or not at all.
     #[must_use]
     pub fn deadlocks(&self) -> usize {
         let is_deadlock =
-            |finding: &&Finding| finding.grade.is_none_or(|grade| grade == Grade::Deadlock);
+            |finding: &&Finding| finding.grade.is_none_or(|grade| grade >= Grade::Deadlock);
         self.findings.iter().filter(is_deadlock).count()
     }
 

@@ -65,7 +65,7 @@ impl Record {
             .filter_map(|(id, (message, place))| location(place, Some((id, message))))
             .collect();
         let level = match finding.grade {
-            None | Some(Grade::Deadlock) => "error",
+            None | Some(Grade::Certain | Grade::Deadlock) => "error",
             Some(Grade::Gated) => "warning",
             Some(Grade::SingleThread | Grade::Ordered) => "note",
         };

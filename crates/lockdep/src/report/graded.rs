@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Report, task};
+use super::{Body, Report, task};
 use crate::grade::{Grade, Instances, Verdict};
 
-/// What a cycle is worth, as far as is known.
+/// What a finding is worth, as far as is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Graded {
     grade: Grade,
@@ -48,14 +48,14 @@ impl Report {
             .clone()
     }
 
-    /// How likely it is that a cycle can become a deadlock; nothing for reports that are about no cycle. It may rise while
-    /// more is learnt ([`set_raise_handler`]).
+    /// How likely it is to become a deadlock; nothing for a limit of the validator's own. It may rise while more is learnt
+    /// ([`set_raise_handler`]).
     #[must_use]
     pub fn grade(&self) -> Option<Grade> {
         self.graded().map(|graded| graded.grade)
     }
 
-    /// Whether the parts of a cycle were seen to meet in the same locks.
+    /// Whether its parts were seen to meet in the same locks.
     #[must_use]
     pub fn instances(&self) -> Option<Instances> {
         self.graded().map(|graded| graded.instances)
@@ -92,7 +92,7 @@ impl Report {
         *self.breaks.lock().unwrap_or_else(PoisonError::into_inner) = breaks;
     }
 
-    /// Grade, gates and broken order in one line; nothing for reports that are about no cycle.
+    /// Grade, gates and broken order in one line; nothing for a limit of the validator's own.
     #[must_use]
     pub fn verdict(&self) -> Option<String> {
         let mut text = self.graded()?.to_string();
@@ -116,6 +116,31 @@ impl Report {
             threads: verdict.threads.clone(),
         });
         known.is_some() && self.delivered.load(Ordering::Relaxed)
+    }
+}
+
+impl Graded {
+    /// Of what is no matter of who was seen to do what: it happened, or a signal is all that it takes.
+    pub(super) fn at_once(body: &Body) -> Option<Self> {
+        let (grade, instances) = match body {
+            // As their witnesses say.
+            Body::Circular { .. } | Body::Recursive { .. } | Body::Limit { .. } => return None,
+            Body::Inconsistent { .. } | Body::Inversion { .. } | Body::UnsafeOrder { .. } => {
+                (Grade::Deadlock, Instances::ClassOnly)
+            }
+            Body::WaitContext { .. }
+            | Body::NestNotTaken { .. }
+            | Body::BadUnlock { .. }
+            | Body::HeldFreed { .. }
+            | Body::StillHeld
+            | Body::Warn { .. } => (Grade::Certain, Instances::Confirmed),
+        };
+        Some(Self {
+            grade,
+            instances,
+            gates: Vec::new(),
+            threads: Vec::new(),
+        })
     }
 }
 

@@ -354,11 +354,11 @@ pub(crate) fn new(
         .collect();
     Arc::new(Report {
         task: Task::current(),
+        graded: Mutex::new(Graded::at_once(&body)),
         body,
         held,
         stack,
         signature,
-        graded: Mutex::new(None),
         breaks: Mutex::new(Vec::new()),
         delivered: AtomicBool::new(false),
     })

@@ -41,8 +41,9 @@ pub trait Lockdep: sealed::HasMap {
     /// Reports if the calling thread does not hold the lock as a reader (`lockdep_assert_held_read`).
     #[track_caller]
     fn assert_held_read(&self) {
-        let held =
-            self.map().is_held(Some(Mode::Read)) || self.map().is_held(Some(Mode::RecursiveRead));
+        let held = [Mode::Read, Mode::RecursiveRead, Mode::Upgradable]
+            .iter()
+            .any(|&mode| self.map().is_held(Some(mode)));
         check(self.map(), held, "lockdep_assert_held_read");
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The locks are those of the crate's documentation. A writer waits for everybody who is in. A reader waits for a writer
 //! who is in, or who waits (`std::sync::RwLock`, the kernel's `rw_semaphore`). A recursive reader waits only for a writer
-//! who is in. An attempt fails where the same request would have to wait; then its thread goes on where it would release,
+//! who is in. An upgradable reader waits as a reader, and for an upgradable reader who is in. An attempt fails where the same request would have to wait; then its thread goes on where it would release,
 //! and takes nothing until then.
 //!
 //! Programs have no loops, so a thread that waits for ever shows as a state that has no next one.
@@ -142,6 +142,11 @@ impl<'a> Explorer<'a> {
             .filter(|&other| match mode {
                 Mode::Write => has(other, &|_| true),
                 Mode::Read => has(other, &|mode| mode == Mode::Write) || waits_to_write(other),
+                Mode::Upgradable => {
+                    has(other, &|mode| {
+                        matches!(mode, Mode::Write | Mode::Upgradable)
+                    }) || waits_to_write(other)
+                }
                 Mode::RecursiveRead => has(other, &|mode| mode == Mode::Write),
             })
             .collect()
@@ -230,5 +235,8 @@ mod tests {
         assert_eq!(reachable(&["rA RA -A -A", "A -A"]), none);
         assert_eq!(reachable(&["A RB -B -A", "B RA -A -B"]), [[0, 1]]);
         assert_eq!(reachable(&["RA B -B -A", "B RA -A -B"]), none);
+        assert_eq!(reachable(&["uA uB -B -A", "uB uA -A -B"]), [[0, 1]]);
+        assert_eq!(reachable(&["uA uB -B -A", "rB rA -A -B"]), none);
+        assert_eq!(reachable(&["uA uA -A -A"]), [[0]], "itself");
     }
 }

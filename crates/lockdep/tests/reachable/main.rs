@@ -71,7 +71,7 @@ fn judge(program: &Program, reports: &[(Circle, Option<Grade>)]) -> Outcome {
     let worst = reports.iter().filter_map(|&(_, grade)| grade).max();
     match (circles.is_empty(), reports.is_empty()) {
         (true, true) => Outcome::Silent,
-        (true, false) if worst == Some(Grade::Deadlock) => Outcome::Wrong,
+        (true, false) if worst >= Some(Grade::Deadlock) => Outcome::Wrong,
         (true, false) => Outcome::Over(worst),
         (false, true) => Outcome::Miss,
         (false, false) if circles.iter().all(told) => Outcome::Found,
@@ -91,17 +91,15 @@ fn minimise(mut program: Program, outcome: Outcome) -> Program {
     program
 }
 
-fn from_environment(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
-}
-
-#[test]
-fn verdicts_are_those_of_a_search_of_all_interleavings() {
-    let first = from_environment("LOCKDEP_SEED", 1);
-    let count = from_environment("LOCKDEP_PROGRAMS", 1_500);
+/// Tries `count` programs from `first` on, and says what became of how many.
+fn compare(
+    first: u64,
+    count: u64,
+    program_of: impl Fn(u64) -> Program,
+) -> BTreeMap<Outcome, usize> {
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
     for seed in first..first + count {
-        let program = Program::random(seed);
+        let program = program_of(seed);
         let (_, outcome) = run(&program);
         *outcomes.entry(outcome).or_default() += 1;
         if outcome.is_failure() {
@@ -115,11 +113,67 @@ fn verdicts_are_those_of_a_search_of_all_interleavings() {
         }
     }
     println!("seeds {first} to {}: {outcomes:?}", first + count - 1);
+    outcomes
+}
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+#[test]
+fn verdicts_are_those_of_a_search_of_all_interleavings() {
+    let first = from_environment("LOCKDEP_SEED", 1);
+    let count = from_environment("LOCKDEP_PROGRAMS", 1_500);
+    let outcomes = compare(first, count, Program::random);
     if count >= 1_000 {
-        for seen in [Outcome::Silent, Outcome::Found, Outcome::Over(None)] {
+        for seen in [
+            Outcome::Silent,
+            Outcome::Found,
+            Outcome::Over(Some(Grade::SingleThread)),
+        ] {
             assert!(outcomes[&seen] >= 10, "the programs are not very different");
         }
     }
+}
+
+#[test]
+fn verdicts_about_upgradable_readers_are_too() {
+    let first = from_environment("LOCKDEP_SEED", 1);
+    let count = from_environment("LOCKDEP_PROGRAMS", 1_500) / 3;
+    compare(first, count, Program::random_upgradable);
+}
+
+/// Who wants to be able to become a writer waits for who is: no writer is needed.
+#[test]
+fn upgradable_readers_are_a_deadlock_by_themselves() {
+    let grade = |threads: &[&str]| {
+        let (reports, outcome) = run(&Program::parse(&[Kind::Recursive; 3], threads));
+        assert!(!outcome.is_failure(), "{outcome:?}, {reports:?}");
+        reports.iter().filter_map(|&(_, grade)| grade).max()
+    };
+    let deadlock = Some(Grade::Deadlock);
+    assert_eq!(grade(&["uA uB -B -A", "uB uA -A -B"]), deadlock);
+    let mixed = ["uA uB -B -A", "uB rA -A -B"];
+    assert_eq!(grade(&mixed), Some(Grade::SingleThread), "no writer");
+    let gated = ["uC uA uB -B -A -C", "uC uB uA -A -B -C"];
+    assert_eq!(grade(&gated), Some(Grade::Gated), "one at a time");
+    assert_eq!(grade(&["uA uA -A -A"]), Some(Grade::Certain), "itself");
+}
+
+/// Who reads twice waits for himself only behind a writer.
+#[test]
+fn reading_twice_is_a_deadlock_only_with_a_writer() {
+    let grade = |threads: &[&str]| {
+        let (reports, outcome) = run(&Program::parse(&[Kind::RwLock; 3], threads));
+        assert!(!outcome.is_failure(), "{outcome:?}, {reports:?}");
+        reports.iter().filter_map(|&(_, grade)| grade).max()
+    };
+    assert_eq!(grade(&["rA rA -A -A"]), Some(Grade::SingleThread));
+    assert_eq!(grade(&["rA rA -A -A", "A -A"]), Some(Grade::Deadlock));
+    assert_eq!(grade(&["A -A", "rA rA -A -A"]), Some(Grade::Deadlock));
+    let gated = ["B rA rA -A -A -B", "B A -A -B"];
+    assert_eq!(grade(&gated), Some(Grade::Gated));
+    assert_eq!(grade(&["A A -A -A"]), Some(Grade::Certain));
 }
 
 /// A -> C and C -> A are a circle, so searches do not follow the second. B -> A must not be left to it.

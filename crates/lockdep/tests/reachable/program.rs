@@ -90,13 +90,46 @@ impl Program {
         Self { locks, threads }
     }
 
-    /// The program of these threads: `A` for writing, `r` and `R` before it for reading, `?` after it for an attempt, `-A` to release.
+    /// The program of this seed, with some of the readers of recursive locks upgradable ones.
+    pub(crate) fn random_upgradable(seed: u64) -> Self {
+        let mut program = Self::random(seed);
+        let mut random = Random(seed);
+        for lock in &mut program.locks {
+            if *lock == Kind::RwLock {
+                *lock = Kind::Recursive;
+            }
+        }
+        let locks = program.locks.clone();
+        for ops in &mut program.threads {
+            let mut held: Vec<(usize, usize, Mode)> = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Acquire { id, lock, mode, .. } => {
+                        // Run alone, an attempt must not fail.
+                        let again = held.iter().any(|(_, of, _)| of == lock);
+                        if locks[*lock] == Kind::Recursive
+                            && *mode != Mode::Write
+                            && !again
+                            && random.percent(60)
+                        {
+                            *mode = Mode::Upgradable;
+                        }
+                        held.push((*id, *lock, *mode));
+                    }
+                    Op::Release { id } => held.retain(|(of, ..)| of != id),
+                }
+            }
+        }
+        program
+    }
+
+    /// The program of these threads: `A` for writing, `r`, `R` and `u` before it for reading, `?` after it for an attempt, `-A` to release.
     pub(crate) fn parse(locks: &[Kind], threads: &[&str]) -> Self {
         let thread = |text: &&str| {
             let mut open: Vec<(char, usize)> = Vec::new();
             let mut ops = Vec::new();
             for (id, word) in text.split_whitespace().enumerate() {
-                let name = word.trim_matches(['-', 'r', 'R', '?']).chars().next();
+                let name = word.trim_matches(['-', 'r', 'R', 'u', '?']).chars().next();
                 let name = name.expect("a step names a lock");
                 if word.starts_with('-') {
                     let at = open.iter().rposition(|&(of, _)| of == name);
@@ -111,6 +144,7 @@ impl Program {
                     mode: match word.as_bytes()[0] {
                         b'r' => Mode::Read,
                         b'R' => Mode::RecursiveRead,
+                        b'u' => Mode::Upgradable,
                         _ => Mode::Write,
                     },
                     attempt: word.ends_with('?'),
@@ -221,6 +255,7 @@ impl fmt::Display for Program {
                             Mode::Write => "",
                             Mode::Read => "r",
                             Mode::RecursiveRead => "R",
+                            Mode::Upgradable => "u",
                         };
                         let attempt = if attempt { "?" } else { "" };
                         write!(f, " {mode}{}{attempt}", name(lock))?;
