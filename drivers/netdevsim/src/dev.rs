@@ -6,13 +6,16 @@ use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use devlink::{Devl, Devlink};
 use driver_core::{Device, LockedDevice};
+use kernfs::Dir;
 use rustix::io::Errno;
 
 use crate::bus::{Netdevsim, NsimBusDev};
 use crate::debugfs::Debugfs;
-use crate::params;
+use crate::flash::{self, Flash};
 use crate::ports::{self, NsimDevPort};
+use crate::traps::{self, Traps};
 use crate::vfs::{self, VfConfig};
+use crate::{bpf, fib, hwstats, params, psample};
 
 /// A device that its driver has taken on (`struct nsim_dev`).
 pub struct NsimDev {
@@ -23,6 +26,10 @@ pub struct NsimDev {
     /// The ports of the simulated switch are recognized by it.
     switch_id: [u8; 32],
     debugfs: Debugfs,
+    flash: Flash,
+    traps: Traps,
+    /// `fib/`, `psample/`, `hwstats/`: what a reload makes anew.
+    reload_dirs: lockdep::Mutex<Vec<Dir>>,
     /// `enum devlink_eswitch_mode`; written with the instance locked.
     esw_mode: AtomicU16,
     port_list: lockdep::Mutex<Vec<NsimDevPort>>,
@@ -52,6 +59,16 @@ impl NsimDev {
         &self.debugfs
     }
 
+    /// How it is flashed.
+    pub fn flash(&self) -> &Flash {
+        &self.flash
+    }
+
+    /// Its traps.
+    pub fn traps(&self) -> &Traps {
+        &self.traps
+    }
+
     pub(crate) fn esw_mode(&self) -> u16 {
         self.esw_mode.load(Ordering::Relaxed)
     }
@@ -75,6 +92,12 @@ impl NsimDev {
 
     pub(crate) fn port_list(&self) -> lockdep::MutexGuard<'_, Vec<NsimDevPort>> {
         self.port_list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reload_dirs(&self) -> lockdep::MutexGuard<'_, Vec<Dir>> {
+        self.reload_dirs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +129,9 @@ pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> R
         devlink: OnceLock::new(),
         switch_id,
         debugfs: Debugfs::new(),
+        flash: Flash::new(),
+        traps: Traps::new(),
+        reload_dirs: lockdep::Mutex::named("nsim_dev->reload_dirs", Vec::new()),
         esw_mode: AtomicU16::new(0),
         port_list: lockdep::Mutex::named("nsim_dev->port_list", Vec::new()),
         vf_configs: lockdep::Mutex::named("nsim_dev->vfconfigs", configs),
@@ -134,8 +160,9 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         devl.register();
     }
     let result = params::register(dev, devl).and_then(|()| {
-        let made = make_debugfs(dev).and_then(|()| ports::add_all(dev, devl));
+        let made = make_objects(dev, devl);
         if made.is_err() {
+            objects_exit(dev, devl);
             dev.debugfs.exit();
             params::unregister(dev, devl);
         }
@@ -149,9 +176,28 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
     result
 }
 
+/// Makes what comes after the parameters; if something fails, what was made is left for [`objects_exit`].
+fn make_objects(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    traps::init(dev, devl)?;
+    make_debugfs(dev)?;
+    make_reload_dirs(dev)?;
+    ports::add_all(dev, devl)
+}
+
 fn make_debugfs(dev: &NsimDev) -> Result<(), Errno> {
     let module = dev.module.ddir().ok_or(Errno::NODEV)?;
-    dev.debugfs.init(&module, dev.device.name())
+    dev.debugfs.init(&module, dev.device.name())?;
+    flash::debugfs_init(dev)?;
+    traps::debugfs_init(dev)?;
+    bpf::debugfs_init(dev)
+}
+
+fn make_reload_dirs(dev: &Arc<NsimDev>) -> Result<(), Errno> {
+    let mut dirs = dev.reload_dirs();
+    dirs.push(fib::init(dev)?);
+    dirs.push(psample::init(dev)?);
+    dirs.push(hwstats::init(dev)?);
+    Ok(())
 }
 
 /// The driver gives a device up (`dev.c: nsim_drv_remove`).
@@ -183,8 +229,17 @@ pub(crate) fn remove(device: &mut LockedDevice<'_>) {
 /// Those of the ports; then none of it is there.
 #[inline(never)]
 pub(crate) fn reload_create(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    // What is bound to the driver has the driver's data.
+    let this: Arc<NsimDev> = dev.device.drvdata().ok_or(Errno::NODEV)?;
+    dev.flash.reset();
     params::load_driverinit_values(dev, devl);
-    ports::add_all(dev, devl)
+    let made = traps::init(&this, devl)
+        .and_then(|()| make_reload_dirs(&this))
+        .and_then(|()| ports::add_all(dev, devl));
+    if made.is_err() {
+        objects_exit(dev, devl);
+    }
+    made
 }
 
 /// What a reload takes down; nothing if the last one failed and has left nothing (`dev.c: nsim_dev_reload_destroy`).
@@ -193,5 +248,15 @@ pub(crate) fn reload_destroy(dev: &NsimDev, devl: &mut Devl<'_>) {
     if !devl.is_reload_failed() {
         vfs::remove_all(dev, devl);
         ports::del_all(dev, devl);
+        objects_exit(dev, devl);
     }
+}
+
+/// Takes down what is there of what comes before the ports.
+fn objects_exit(dev: &NsimDev, devl: &mut Devl<'_>) {
+    let dirs = std::mem::take(&mut *dev.reload_dirs());
+    for dir in dirs.iter().rev() {
+        dir.remove();
+    }
+    traps::exit(dev, devl);
 }

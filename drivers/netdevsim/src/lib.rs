@@ -13,17 +13,26 @@
 //! | [`ports`] | devlink ports | `dev.c` |
 //! | [`vfs`] | virtual functions and the eswitch | `bus.c`, `dev.c` |
 //! | [`rates`] | devlink rate objects | `dev.c` |
+//! | [`traps`] | devlink traps, and the worker that reports packets | `dev.c` |
+//! | [`flash`] | flashing | `dev.c` |
+//! | `psample`, `hwstats`, `fib`, `bpf` | debugfs files without a data path behind them | `psample.c`, `hwstats.c`, `fib.c`, `bpf.c` |
 //! | [`netdev`] | network devices | `netdev.c` |
 //! | [`debugfs`] | the debugfs directory, and the files of no object | `dev.c` |
 
+mod bpf;
 pub mod bus;
 pub mod debugfs;
 pub mod dev;
+mod fib;
+pub mod flash;
+mod hwstats;
 pub mod netdev;
 pub mod ops;
 pub mod params;
 pub mod ports;
+mod psample;
 pub mod rates;
+pub mod traps;
 pub mod vfs;
 
 pub use bus::{Config, Netdevsim};

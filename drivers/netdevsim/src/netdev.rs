@@ -1,20 +1,42 @@
 //! The network devices of the ports (`netdev.c`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use devlink::Port;
 use lock_order::{DevlinkLock, Rtnl};
 use lockdep::order::{Before, Held};
-use net_core::{Netdev, NetdevFlags, NetdevInit};
+use net_core::{Netdev, NetdevFlags, NetdevInit, NetdevOps, RtnlGuard};
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
 use crate::dev::NsimDev;
+use crate::traps;
 
 /// A port's network device (`struct netdevsim`).
 #[derive(Debug)]
 pub(crate) struct Nsim {
     netdev: Arc<Netdev>,
+}
+
+impl Nsim {
+    /// Whether it is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.netdev.is_up()
+    }
+}
+
+/// What the driver does when the network device is used (`netdev.c: nsim_netdev_ops`).
+struct NsimNetdevOps {
+    dev: Weak<NsimDev>,
+}
+
+impl NetdevOps for NsimNetdevOps {
+    fn open(&self, _rtnl: &mut RtnlGuard<'_>, _netdev: &Arc<Netdev>) -> Result<(), Errno> {
+        if let Some(dev) = self.dev.upgrade() {
+            traps::port_goes_up(&dev);
+        }
+        Ok(())
+    }
 }
 
 /// Registers the network device of a port, in the namespace that the instance is in now (`netdev.c: nsim_create`). It gets
@@ -52,6 +74,10 @@ fn create_named<H: Before<Rtnl>>(
     name: String,
 ) -> Result<Nsim, Errno> {
     let mac = dev.module().driver_core().rng().eth_random_addr();
+    let this: Option<Arc<NsimDev>> = dev.device().drvdata();
+    let ops = NsimNetdevOps {
+        dev: this.as_ref().map_or_else(Weak::new, Arc::downgrade),
+    };
     let netdev = Netdev::new(NetdevInit {
         name,
         parent: Some(Arc::clone(dev.device())),
@@ -60,6 +86,7 @@ fn create_named<H: Before<Rtnl>>(
             // `netdev.c: nsim_setup` of 6.1 has it, that of 6.12 has not.
             no_arp: dev.devlink().kernel() < KernelVersion::V6_12,
         },
+        ops: Arc::new(ops),
         ..NetdevInit::ethernet(dev.devlink().net(), mac)
     });
     netdev.set_devlink_port(Arc::<Port>::clone(port));

@@ -32,6 +32,13 @@ pub(crate) struct NsimDevPort {
     rate: Option<Arc<NsimRate>>,
 }
 
+impl NsimDevPort {
+    /// Whether its network device is up (`netif_running`).
+    pub(crate) fn is_up(&self) -> bool {
+        self.ns.is_up()
+    }
+}
+
 /// What is kept of the rate object of this virtual function, while that has a port.
 pub fn vf_rate(dev: &NsimDev, vf: u32) -> Option<Arc<NsimRate>> {
     let index = VF_PORT_INDEX_BASE.checked_add(vf)?;

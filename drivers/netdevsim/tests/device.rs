@@ -13,6 +13,17 @@ use netlink::{KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
 const DEVICE: &str = "netdevsim/netdevsim10";
+/// What has been heard of the device, its ports and its parameters.
+fn heard(monitor: &Client) -> Vec<String> {
+    let mut lines = monitor.heard();
+    lines.retain(|line| {
+        ["[dev", "[port", "[param"]
+            .iter()
+            .any(|kind| line.starts_with(kind))
+    });
+    lines
+}
+
 const RUNTIME: u8 = 0;
 const DRIVERINIT: u8 = 1;
 const PERMANENT: u8 = 2;
@@ -357,7 +368,7 @@ fn users_see_a_device_appear_and_go_piece_by_piece() {
     let max_macs = "max_macs type generic cmode driverinit value 32 default 32";
     let test1 = "test1 type driver-specific cmode driverinit value true default true";
     assert_eq!(
-        monitor.heard(),
+        heard(&monitor),
         [
             format!("[dev,new] {DEVICE}: index 0"),
             param("new", test2),
@@ -375,7 +386,7 @@ fn users_see_a_device_appear_and_go_piece_by_piece() {
     let del = |index: u32| line(index, "type notset").replace("new", "del");
     host.del(10).unwrap();
     assert_eq!(
-        monitor.heard(),
+        heard(&monitor),
         [
             line(1, "type eth"),
             line(1, "type notset"),
@@ -403,7 +414,7 @@ fn both_namespaces_hear_of_a_move() {
         lines.iter().map(first_words).collect()
     };
     assert_eq!(
-        what(here.heard()),
+        what(heard(&here)),
         [
             "[port,new]",
             "[port,new]",
@@ -415,7 +426,7 @@ fn both_namespaces_hear_of_a_move() {
         ]
     );
     assert_eq!(
-        what(there.heard()),
+        what(heard(&there)),
         [
             "[dev,new]",
             "[param,new]",
@@ -436,7 +447,7 @@ fn before_6_3_a_device_appears_whole() {
     host.add(10, 1, host.machine.init_net()).unwrap();
     let port = port(0, "eth0");
     assert_eq!(
-        monitor.heard(),
+        heard(&monitor),
         [
             format!("[dev,new] {DEVICE}"),
             format!("[port,new] {port}"),

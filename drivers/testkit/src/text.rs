@@ -237,6 +237,87 @@ fn param_value(ty: u8, data: Option<RawAttr<'_>>) -> String {
     }
 }
 
+/// `BUS/DEV: name fid_miss type exception generic false action trap group l2_drops bytes 0 packets 0 dropped 6`
+pub fn trap(message: &Message) -> String {
+    let attrs = message.attrs();
+    let text = |number| find(attrs, number).map(string).unwrap();
+    let word = |number, words: [&'static str; 3]| {
+        words[usize::from(find(attrs, number).unwrap().u8().unwrap())]
+    };
+    format!(
+        "{}: name {} type {} generic {} action {} group {}{}",
+        handle(attrs),
+        text(attr::TRAP_NAME.number()),
+        word(attr::TRAP_TYPE.number(), ["drop", "exception", "control"]),
+        find(attrs, attr::TRAP_GENERIC.number()).is_some(),
+        word(attr::TRAP_ACTION.number(), ["drop", "trap", "mirror"]),
+        text(attr::TRAP_GROUP_NAME.number()),
+        trap_stats(attrs),
+    )
+}
+
+/// `BUS/DEV: name l3_drops generic true policer 1 bytes 0 packets 0`
+pub fn trap_group(message: &Message) -> String {
+    let attrs = message.attrs();
+    let policer = find(attrs, attr::TRAP_POLICER_ID.number());
+    format!(
+        "{}: name {} generic {}{}{}",
+        handle(attrs),
+        string(find(attrs, attr::TRAP_GROUP_NAME.number()).unwrap()),
+        find(attrs, attr::TRAP_GENERIC.number()).is_some(),
+        policer.map_or_else(String::new, |id| format!(" policer {}", id.u32().unwrap())),
+        trap_stats(attrs),
+    )
+}
+
+/// `BUS/DEV: policer 1 rate 1000 burst 128 dropped 0`
+pub fn trap_policer(message: &Message) -> String {
+    let attrs = message.attrs();
+    let number = |number| find(attrs, number).unwrap();
+    format!(
+        "{}: policer {} rate {} burst {}{}",
+        handle(attrs),
+        number(attr::TRAP_POLICER_ID.number()).u32().unwrap(),
+        number(attr::TRAP_POLICER_RATE.number()).u64().unwrap(),
+        number(attr::TRAP_POLICER_BURST.number()).u64().unwrap(),
+        trap_stats(attrs),
+    )
+}
+
+fn trap_stats(attrs: RawAttrs<'_>) -> String {
+    let Some(stats) = find(attrs, attr::STATS.number()) else {
+        return String::new();
+    };
+    let counters = [
+        ("bytes", attr::stats::RX_BYTES),
+        ("packets", attr::stats::RX_PACKETS),
+        ("dropped", attr::stats::RX_DROPPED),
+    ];
+    counters
+        .iter()
+        .filter_map(|(name, counter)| {
+            let value = find(stats.nested(), counter.number())?.u64()?;
+            Some(format!(" {name} {value}"))
+        })
+        .collect()
+}
+
+fn flash_status(message: &Message) -> String {
+    let attrs = message.attrs();
+    let text = |number| find(attrs, number).map(string);
+    let number = |number| find(attrs, number).unwrap().u64().unwrap();
+    let component = text(attr::FLASH_UPDATE_COMPONENT.number());
+    format!(
+        "{}: msg {}{} done {} total {} timeout {}",
+        handle(attrs),
+        text(attr::FLASH_UPDATE_STATUS_MSG.number()).unwrap_or_default(),
+        component.map_or_else(String::new, |name| format!(" component {name}")),
+        number(attr::FLASH_UPDATE_STATUS_DONE.number()),
+        number(attr::FLASH_UPDATE_STATUS_TOTAL.number()),
+        number(attr::FLASH_UPDATE_STATUS_TIMEOUT.number()),
+    )
+}
+
 /// A line of `devlink monitor`: what happened, and to what.
 pub fn notification(message: &Message) -> String {
     match message.cmd {
@@ -256,6 +337,15 @@ pub fn notification(message: &Message) -> String {
             handle(message.attrs()),
             param(message)
         ),
+        cmd::TRAP_NEW => format!("[trap,new] {}", trap(message)),
+        cmd::TRAP_DEL => format!("[trap,del] {}", trap(message)),
+        cmd::TRAP_GROUP_NEW => format!("[trap-group,new] {}", trap_group(message)),
+        cmd::TRAP_GROUP_DEL => format!("[trap-group,del] {}", trap_group(message)),
+        cmd::TRAP_POLICER_NEW => format!("[trap-policer,new] {}", trap_policer(message)),
+        cmd::TRAP_POLICER_DEL => format!("[trap-policer,del] {}", trap_policer(message)),
+        cmd::FLASH_UPDATE => format!("[flash,begin] {}", handle(message.attrs())),
+        cmd::FLASH_UPDATE_END => format!("[flash,end] {}", handle(message.attrs())),
+        cmd::FLASH_UPDATE_STATUS => format!("[flash,status] {}", flash_status(message)),
         other => format!("[{other}] {}", handle(message.attrs())),
     }
 }
