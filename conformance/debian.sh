@@ -34,6 +34,29 @@ CONF
     touch "$folder/updated"
 }
 
+# packaged SUITES BUILD FOLDER: the binary package of the client, if one of the suites has the version and it runs on this machine
+packaged() {
+    local suite version file
+    for suite in $1; do
+        index "$suite" || continue
+        version=$(apt-cache -c "$conf" madison iproute2 2>/dev/null | awk -F'|' '/Packages/ { gsub(/ /, "", $2); print $2 }' | grep "^$wanted-" | tail -n 1)
+        [ -n "$version" ] || continue
+        (cd "$2" && apt-get -c "$conf" download "iproute2=$version") >"$2/log" 2>&1 || continue
+        rm -rf "$3.new" "$2/package"
+        mkdir -p "$3.new"
+        dpkg-deb -x "$2"/iproute2_*.deb "$2/package"
+        rm -f "$2"/iproute2_*.deb
+        for file in devlink ip tc; do cp "$(find "$2/package" -type f -path "*bin/$file" | head -n 1)" "$3.new/"; done
+        "$3.new/devlink" -V >/dev/null 2>&1 || continue
+        say "taking iproute2 $version of Debian $suite"
+        mv "$3.new" "$3"
+        rm -rf "$2"
+        echo "$3"
+        return 0
+    done
+    return 1
+}
+
 client() {
     local suites folder=$top/iproute2-$wanted build=$top/build.iproute2-$wanted suite version got=
     [ -x "$folder/devlink" ] && { echo "$folder"; return; }
@@ -50,7 +73,10 @@ client() {
             rm -f "$build"/*.orig.tar.*
         fi
     done
-    ls "$build"/*.orig.tar.* >/dev/null 2>&1 || die "Debian ($suites) has no source of iproute2 $wanted${got:+, only of $got}"
+    if ! ls "$build"/*.orig.tar.* >/dev/null 2>&1; then
+        packaged "$suites" "$build" "$folder" && return
+        die "Debian ($suites) has no iproute2 $wanted${got:+, only $got}"
+    fi
     say "building iproute2 $wanted"
     tar xf "$build"/*.orig.tar.* -C "$build/source" --strip-components=1
     { (cd "$build/source" && ./configure) && make -C "$build/source" -j"$(nproc)" SUBDIRS='lib ip tc devlink'; } >"$build/log" 2>&1 \
