@@ -4,11 +4,12 @@
 //! of a leaf's share and limit with the virtual function, the rest with what the object is about.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use devlink::{Devl, RATE_TCS_MAX, Rate, RateKind, RateOp, RateOpSet, RateOps, RateSetting};
-use netlink::{ExtAck, KernelVersion};
+use kernfs::Dir;
+use kernfs::debugfs::{Plain, ReadOnly, U32};
+use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::dev::NsimDev;
@@ -24,7 +25,9 @@ const LINK_SPEED_MAX: u64 = 5000;
 pub struct NsimRate {
     limits: Arc<VfConfig>,
     parent: lockdep::Mutex<Option<Arc<Rate>>>,
-    tc_bw: [AtomicU32; RATE_TCS_MAX],
+    tc_bw: [U32; RATE_TCS_MAX],
+    /// A node's directory; that of a leaf is its port's.
+    ddir: OnceLock<Dir>,
 }
 
 impl NsimRate {
@@ -33,7 +36,8 @@ impl NsimRate {
         Arc::new(NsimRate {
             limits,
             parent: lockdep::Mutex::named("nsim_rate->parent", None),
-            tc_bw: Default::default(),
+            tc_bw: std::array::from_fn(|_| U32::new(0)),
+            ddir: OnceLock::new(),
         })
     }
 
@@ -53,9 +57,36 @@ impl NsimRate {
         parent.as_ref().and_then(|parent| parent.node_name())
     }
 
+    /// Makes the files in the directory of a leaf's port or of a node (`dev.c: nsim_dev_tc_bw_debugfs_init` and around it).
+    ///
+    /// # Errors
+    /// `EEXIST` when they are there.
+    pub(crate) fn make_files(self: &Arc<Self>, dir: &Dir, has_tc_bw: bool) -> Result<(), Errno> {
+        let limits = &self.limits;
+        dir.create_file("tx_share", 0o400, ReadOnly(limits.min_tx_rate.clone()))?;
+        dir.create_file("tx_max", 0o400, ReadOnly(limits.max_tx_rate.clone()))?;
+        let rate = Arc::downgrade(self);
+        let parent = move |_: &mut kernfs::Context<'_>| {
+            let parent = rate.upgrade().and_then(|rate| rate.parent_name());
+            Ok(parent.unwrap_or_default())
+        };
+        dir.create_file("rate_parent", 0o400, Plain::new().show(parent))?;
+        for (tc, bw) in self.tc_bw.iter().enumerate().filter(|_| has_tc_bw) {
+            dir.create_file(format!("tc{tc}_bw"), 0o400, ReadOnly(bw.clone()))?;
+        }
+        Ok(())
+    }
+
     /// `tcN_bw`: the share of a traffic class.
     pub fn tc_bw(&self, tc: usize) -> Option<u32> {
-        Some(self.tc_bw.get(tc)?.load(Ordering::Relaxed))
+        Some(self.tc_bw.get(tc)?.get())
+    }
+}
+
+impl NsimDev {
+    /// Whether its rate objects have shares for traffic classes.
+    pub(crate) fn has_tc_bw(&self) -> bool {
+        self.module().kernel_is_at_least(6, 17)
     }
 }
 
@@ -72,12 +103,7 @@ impl RateOps for NsimDev {
         ];
         const WITH_TC_BW: RateOpSet =
             RateOpSet::of(&ALWAYS).and(RateOpSet::of(&[RateOp::LeafTcBw, RateOp::NodeTcBw]));
-        if self
-            .module()
-            .devlink()
-            .kernel()
-            .has(KernelVersion::new(6, 17))
-        {
+        if self.has_tc_bw() {
             WITH_TC_BW
         } else {
             const { RateOpSet::of(&ALWAYS) }
@@ -92,19 +118,18 @@ impl RateOps for NsimDev {
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
         let kept = rate.data::<NsimRate>().ok_or(Errno::OPNOTSUPP)?;
-        let put = |to: &AtomicU16, units: u16| to.store(units, Ordering::Relaxed);
         match setting {
-            RateSetting::TxShare(rate) => put(
-                &kept.limits.min_tx_rate,
-                bytes_to_units(self, "tx_share", rate, extack)?,
-            ),
-            RateSetting::TxMax(rate) => put(
-                &kept.limits.max_tx_rate,
-                bytes_to_units(self, "tx_max", rate, extack)?,
-            ),
+            RateSetting::TxShare(rate) => {
+                let units = bytes_to_units(self, "tx_share", rate, extack)?;
+                kept.limits.min_tx_rate.set(units);
+            }
+            RateSetting::TxMax(rate) => {
+                let units = bytes_to_units(self, "tx_max", rate, extack)?;
+                kept.limits.max_tx_rate.set(units);
+            }
             RateSetting::TcBw(tc_bw) => {
                 for (to, bw) in kept.tc_bw.iter().zip(tc_bw) {
-                    to.store(bw, Ordering::Relaxed);
+                    to.set(bw);
                 }
             }
             RateSetting::TxPriority(_) | RateSetting::TxWeight(_) => return Err(Errno::OPNOTSUPP),
@@ -129,14 +154,37 @@ impl RateOps for NsimDev {
     fn node_new(
         &self,
         _devl: &mut Devl<'_>,
-        _kind: &RateKind,
+        kind: &RateKind,
         extack: &mut ExtAck,
     ) -> Result<Arc<dyn Any + Send + Sync>, Errno> {
         if self.esw_mode() != vfs::SWITCHDEV {
             extack.set_msg("netdevsim: Node creation allowed only in switchdev mode.");
             return Err(Errno::OPNOTSUPP);
         }
-        Ok(NsimRate::new(Arc::default()))
+        let node = NsimRate::new(Arc::default());
+        if let RateKind::Node(name) = kind {
+            let name = String::from_utf8_lossy(name).into_owned();
+            // A node whose name no directory can have goes without, as in the kernel.
+            if let Ok(dir) = self.debugfs().nodes_ddir().create_dir(name) {
+                node.make_files(&dir, self.has_tc_bw())?;
+                // It is new.
+                _ = node.ddir.set(dir);
+            }
+        }
+        Ok(node)
+    }
+
+    /// `dev.c: nsim_rate_node_del`
+    fn node_del(
+        &self,
+        _devl: &mut Devl<'_>,
+        node: &Rate,
+        _extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        if let Some(dir) = node.data::<NsimRate>().and_then(|node| node.ddir.get()) {
+            dir.remove();
+        }
+        Ok(())
     }
 }
 

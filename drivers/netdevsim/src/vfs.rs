@@ -4,10 +4,11 @@
 //! while the eswitch is in switchdev mode. What the bus knows is written with the instance locked and read by anyone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use devlink::Devl;
 use driver_core::LockedDevice;
+use kernfs::debugfs::U16;
 use lock_order::DevlinkLock;
 use lockdep::order::{Before, Held};
 use netlink::ExtAck;
@@ -54,21 +55,30 @@ impl Vfs {
 }
 
 /// What was set for one virtual function (`struct nsim_vf_config`). It outlives the function's port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct VfConfig {
-    pub(crate) min_tx_rate: AtomicU16,
-    pub(crate) max_tx_rate: AtomicU16,
+    pub(crate) min_tx_rate: U16,
+    pub(crate) max_tx_rate: U16,
+}
+
+impl Default for VfConfig {
+    fn default() -> Self {
+        VfConfig {
+            min_tx_rate: U16::new(0),
+            max_tx_rate: U16::new(0),
+        }
+    }
 }
 
 impl VfConfig {
     /// The rate that it gets at least, in Mbit/s: `tx_share`.
     pub fn min_tx_rate(&self) -> u16 {
-        self.min_tx_rate.load(Ordering::Relaxed)
+        self.min_tx_rate.get()
     }
 
     /// The rate that it gets at most, in Mbit/s: `tx_max`.
     pub fn max_tx_rate(&self) -> u16 {
-        self.max_tx_rate.load(Ordering::Relaxed)
+        self.max_tx_rate.get()
     }
 }
 
