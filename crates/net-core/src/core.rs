@@ -10,6 +10,7 @@ use lockdep::order::{self, Held, Unlocked};
 use rustix::io::Errno;
 
 use crate::backend::NetdevBackend;
+use crate::fib::Fib;
 use crate::namespace::cleanup_net;
 use crate::net::{Net, NetRef};
 use crate::netdev::Netdev;
@@ -40,6 +41,7 @@ pub struct NetCore {
     pub(crate) rtnl: order::Mutex<Rtnl, RtnlState>,
     pub(crate) linkwatch_list: lockdep::Mutex<VecDeque<Arc<Netdev>>>,
     pub(crate) linkwatch_work: Work,
+    pub(crate) fib: Fib,
 }
 
 impl NetCore {
@@ -74,6 +76,7 @@ impl NetCore {
             rtnl: order::Mutex::new(RtnlState::default()),
             linkwatch_list: lockdep::Mutex::named("lweventlist_lock", VecDeque::new()),
             linkwatch_work: Work::on("linkwatch_work", Weak::clone(me), linkwatch_event),
+            fib: Fib::new(),
             drivers,
         }))
     }

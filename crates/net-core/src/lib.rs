@@ -15,6 +15,7 @@
 //! | [`rtnl`] | the lock of all network devices | `net/core/rtnetlink.c` |
 //! | [`netdev`], `register` | a network device, its life and its moves | `net/core/dev.c` |
 //! | [`notifier`] | who wants to know of those: the three kinds | `register_netdevice_notifier*` |
+//! | [`fib`] | how large the routing tables are, and who minds | `net/core/fib_notifier.c` |
 //! | [`backend`], [`outside`] | the real devices behind, and what others do to them | |
 //!
 //! # Locks
@@ -26,6 +27,7 @@
 
 pub mod backend;
 mod core;
+pub mod fib;
 mod namespace;
 pub mod net;
 pub mod netdev;
@@ -41,6 +43,7 @@ pub mod testutil;
 
 pub use crate::core::NetCore;
 pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev};
+pub use fib::{FibNotifier, FibRefusal, FibSource, FibTable};
 pub use net::{Net, NetId, NetRef};
 pub use netdev::{Netdev, NetdevInit, NetdevOps};
 pub use notifier::{NetdevEvent, NotifierBlock};

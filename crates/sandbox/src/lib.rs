@@ -14,7 +14,7 @@
 //! | the supervisor | `filter`, `supervisor`, `opener` |
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
-//! | namespaces and devices | `netns`, `tap`, `rtnl` |
+//! | namespaces and devices | `netns`, `tap`, `rtnl`, [`fib`] |
 //! | the control socket | [`ctl`] |
 
 mod announce;
@@ -23,6 +23,7 @@ mod client;
 mod creds;
 pub mod ctl;
 mod error;
+pub mod fib;
 mod filter;
 mod kernel;
 mod launch;

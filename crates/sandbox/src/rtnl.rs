@@ -68,6 +68,12 @@ impl Request {
         self
     }
 
+    /// The same about one address family, with which most fixed headers begin.
+    pub(crate) fn family(mut self, family: u8) -> Self {
+        self.0[NLMSGHDR] = family;
+        self
+    }
+
     pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         let length = (value.len() + 4) as u16;
         self.0.extend(length.to_ne_bytes());
@@ -120,16 +126,25 @@ impl<'a> Message<'a> {
 
     /// The attribute `kind` behind a fixed header of the given length.
     pub(crate) fn attribute(&self, header: usize, kind: u16) -> Option<&'a [u8]> {
-        let mut rest = self.payload.get(header..)?;
-        loop {
-            let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
-            let this = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & 0x3fff;
-            let value = rest.get(4..length)?;
-            if this == kind {
-                return Some(value);
-            }
-            rest = rest.get(length.next_multiple_of(4)..)?;
+        attribute(self.payload.get(header..)?, kind)
+    }
+
+    /// The fixed header, of the given length.
+    pub(crate) fn header(&self, length: usize) -> Option<&'a [u8]> {
+        self.payload.get(..length)
+    }
+}
+
+/// The attribute `kind` among some attributes.
+pub(crate) fn attribute(mut rest: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let this = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & 0x3fff;
+        let value = rest.get(4..length)?;
+        if this == kind {
+            return Some(value);
         }
+        rest = rest.get(length.next_multiple_of(4)..)?;
     }
 }
 

@@ -14,14 +14,14 @@ use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::DriverLocking;
 use net_core::{
-    LinkState, NamespaceSource, NetCore, NetId, NetdevBackend, NetdevRequest, NetnsHandle,
-    RealNetdev,
+    FibSource, FibTable, LinkState, NamespaceSource, Net, NetCore, NetId, NetdevBackend,
+    NetdevRequest, NetnsHandle, RealNetdev,
 };
 use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use netlink::genl::{Genl, Upstream};
 use rustix::io::Errno;
-use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire};
+use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire, fib};
 
 use crate::capture::Capture;
 use crate::devices::DeviceSpec;
@@ -97,6 +97,9 @@ impl Machine {
         let backend = Devices::of(side, &klog);
         let net_core = NetCore::new(Arc::clone(&drivers), Arc::new(init), source, backend)
             .map_err(failed("watch the first network namespace"))?;
+        let tables =
+            FirstNamespace::of(side).map_err(failed("keep the first network namespace"))?;
+        net_core.set_fib_source(Arc::new(RoutingTables(tables)));
         let genl = Genl::new(config.kernel, Upstream::Kernel);
         let devlink = Subsystem::init(&mut held, &net_core, &genl, FAMILY_ID, GROUPS.start)
             .map_err(failed("set up devlink"))?;
@@ -395,6 +398,25 @@ impl NetnsHandle for FirstNamespace {
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
+    }
+}
+
+/// The real routing tables. Namespaces other than the first are looked for each time, so that none is kept alive.
+struct RoutingTables(FirstNamespace);
+
+impl FibSource for RoutingTables {
+    fn entries(&self, net: &Net, table: FibTable) -> Result<u64, Errno> {
+        let table = match table {
+            FibTable::Ipv4 => fib::FibTable::Routes(fib::Family::Inet),
+            FibTable::Ipv4Rules => fib::FibTable::Rules(fib::Family::Inet),
+            FibTable::Ipv6 => fib::FibTable::Routes(fib::Family::Inet6),
+            FibTable::Ipv6Rules => fib::FibTable::Rules(fib::Family::Inet6),
+            FibTable::Nexthops => fib::FibTable::Nexthops,
+        };
+        if net.id() == self.0.id() {
+            return fib::count(self.0.fd.as_fd(), table);
+        }
+        fib::count(sandbox::open_by_cookie(net.id().0)?.as_fd(), table)
     }
 }
 

@@ -4,18 +4,21 @@ use std::fmt;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
-use devlink::{Devl, Devlink};
+use devlink::{Devl, Devlink, Region};
 use driver_core::{Device, LockedDevice};
 use kernfs::Dir;
+use net_core::FibNotifier;
+use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::bus::{Netdevsim, NsimBusDev};
 use crate::debugfs::Debugfs;
 use crate::flash::{self, Flash};
+use crate::health::{self, Health};
 use crate::ports::{self, NsimDevPort};
 use crate::traps::{self, Traps};
 use crate::vfs::{self, VfConfig};
-use crate::{bpf, fib, hwstats, params, psample};
+use crate::{bpf, fib, hwstats, params, psample, region, resources};
 
 /// A device that its driver has taken on (`struct nsim_dev`).
 pub struct NsimDev {
@@ -34,6 +37,9 @@ pub struct NsimDev {
     esw_mode: AtomicU16,
     port_list: lockdep::Mutex<Vec<NsimDevPort>>,
     vf_configs: lockdep::Mutex<Vec<Arc<VfConfig>>>,
+    dummy_region: lockdep::Mutex<Option<Arc<Region>>>,
+    fib: lockdep::Mutex<Option<Arc<dyn FibNotifier>>>,
+    health: lockdep::Mutex<Option<Health>>,
 }
 
 impl NsimDev {
@@ -110,6 +116,22 @@ impl NsimDev {
     }
 }
 
+impl NsimDev {
+    pub(crate) fn dummy_region(&self) -> lockdep::MutexGuard<'_, Option<Arc<Region>>> {
+        self.dummy_region
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fib(&self) -> lockdep::MutexGuard<'_, Option<Arc<dyn FibNotifier>>> {
+        self.fib.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn health(&self) -> lockdep::MutexGuard<'_, Option<Health>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl fmt::Debug for NsimDev {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NsimDev({})", self.device.name())
@@ -135,6 +157,9 @@ pub(crate) fn probe(module: &Arc<Netdevsim>, device: &mut LockedDevice<'_>) -> R
         esw_mode: AtomicU16::new(0),
         port_list: lockdep::Mutex::named("nsim_dev->port_list", Vec::new()),
         vf_configs: lockdep::Mutex::named("nsim_dev->vfconfigs", configs),
+        dummy_region: lockdep::Mutex::named("nsim_dev->dummy_region", None),
+        fib: lockdep::Mutex::named("nsim_dev->fib_data", None),
+        health: lockdep::Mutex::named("nsim_dev->health", None),
     });
     let net = Arc::clone(&dev.bus_dev().initial_net);
     let ops: Arc<dyn devlink::Ops> = Arc::<NsimDev>::clone(&dev);
@@ -159,12 +184,17 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
     if registers_first {
         devl.register();
     }
-    let result = params::register(dev, devl).and_then(|()| {
-        let made = make_objects(dev, devl);
+    let result = resources::register(devl).and_then(|()| {
+        let made = params::register(dev, devl).and_then(|()| {
+            let made = make_debugfs(dev).and_then(|()| create(dev, devl, &mut ExtAck::default()));
+            if made.is_err() {
+                dev.debugfs.exit();
+                params::unregister(dev, devl);
+            }
+            made
+        });
         if made.is_err() {
-            objects_exit(dev, devl);
-            dev.debugfs.exit();
-            params::unregister(dev, devl);
+            devl.resources_unregister();
         }
         made
     });
@@ -174,14 +204,6 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         _ => {}
     }
     result
-}
-
-/// Makes what comes after the parameters; if something fails, what was made is left for [`objects_exit`].
-fn make_objects(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
-    traps::init(dev, devl)?;
-    make_debugfs(dev)?;
-    make_reload_dirs(dev)?;
-    ports::add_all(dev, devl)
 }
 
 fn make_debugfs(dev: &NsimDev) -> Result<(), Errno> {
@@ -194,7 +216,7 @@ fn make_debugfs(dev: &NsimDev) -> Result<(), Errno> {
 
 fn make_reload_dirs(dev: &Arc<NsimDev>) -> Result<(), Errno> {
     let mut dirs = dev.reload_dirs();
-    dirs.push(fib::init(dev)?);
+    dirs.push(fib::debugfs_init(dev)?);
     dirs.push(psample::init(dev)?);
     dirs.push(hwstats::init(dev)?);
     Ok(())
@@ -216,6 +238,7 @@ pub(crate) fn remove(device: &mut LockedDevice<'_>) {
         reload_destroy(&dev, &mut devl);
         dev.debugfs.exit();
         params::unregister(&dev, &mut devl);
+        devl.resources_unregister();
         if !unregisters_first {
             devl.unregister();
         }
@@ -226,37 +249,54 @@ pub(crate) fn remove(device: &mut LockedDevice<'_>) {
 /// What a reload brings up again (`dev.c: nsim_dev_reload_create`).
 ///
 /// # Errors
-/// Those of the ports; then none of it is there.
+/// Those of the objects; then none of it is there.
 #[inline(never)]
-pub(crate) fn reload_create(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Errno> {
+pub(crate) fn reload_create(
+    dev: &NsimDev,
+    devl: &mut Devl<'_>,
+    extack: &mut ExtAck,
+) -> Result<(), Errno> {
     // What is bound to the driver has the driver's data.
     let this: Arc<NsimDev> = dev.device.drvdata().ok_or(Errno::NODEV)?;
     dev.flash.reset();
     params::load_driverinit_values(dev, devl);
-    let made = traps::init(&this, devl)
-        .and_then(|()| make_reload_dirs(&this))
-        .and_then(|()| ports::add_all(dev, devl));
-    if made.is_err() {
-        objects_exit(dev, devl);
+    create(&this, devl, extack)
+}
+
+/// What probe and reload bring up, in the kernel's order; all or none.
+fn create(dev: &Arc<NsimDev>, devl: &mut Devl<'_>, extack: &mut ExtAck) -> Result<(), Errno> {
+    let created = region::init(dev, devl)
+        .and_then(|()| traps::init(dev, devl))
+        .and_then(|()| fib::create(dev, devl, extack))
+        .and_then(|()| health::init(dev, devl))
+        .and_then(|()| make_reload_dirs(dev))
+        .and_then(|()| ports::add_all(dev, devl))
+        .and_then(|()| region::debugfs_init(dev));
+    if created.is_err() {
+        destroy(dev, devl);
     }
-    made
+    created
+}
+
+/// Takes down what [`create`] has brought up, as far as it came.
+fn destroy(dev: &NsimDev, devl: &mut Devl<'_>) {
+    region::debugfs_exit(dev);
+    vfs::remove_all(dev, devl);
+    ports::del_all(dev, devl);
+    let dirs = std::mem::take(&mut *dev.reload_dirs());
+    for dir in dirs.iter().rev() {
+        dir.remove();
+    }
+    health::exit(dev, devl);
+    fib::destroy(dev, devl);
+    traps::exit(dev, devl);
+    region::exit(dev, devl);
 }
 
 /// What a reload takes down; nothing if the last one failed and has left nothing (`dev.c: nsim_dev_reload_destroy`).
 #[inline(never)]
 pub(crate) fn reload_destroy(dev: &NsimDev, devl: &mut Devl<'_>) {
     if !devl.is_reload_failed() {
-        vfs::remove_all(dev, devl);
-        ports::del_all(dev, devl);
-        objects_exit(dev, devl);
+        destroy(dev, devl);
     }
-}
-
-/// Takes down what is there of what comes before the ports.
-fn objects_exit(dev: &NsimDev, devl: &mut Devl<'_>) {
-    let dirs = std::mem::take(&mut *dev.reload_dirs());
-    for dir in dirs.iter().rev() {
-        dir.remove();
-    }
-    traps::exit(dev, devl);
 }

@@ -15,8 +15,11 @@
 //! | [`rates`] | devlink rate objects | `dev.c` |
 //! | [`traps`] | devlink traps, and the worker that reports packets | `dev.c` |
 //! | [`flash`] | flashing | `dev.c` |
-//! | `psample`, `hwstats`, `fib`, `bpf` | debugfs files without a data path behind them | `psample.c`, `hwstats.c`, `fib.c`, `bpf.c` |
+//! | `psample`, `hwstats`, `bpf` | debugfs files without a data path behind them | `psample.c`, `hwstats.c`, `bpf.c` |
 //! | [`netdev`] | network devices | `netdev.c` |
+//! | `region`, `resources` | devlink region and resources | `dev.c` |
+//! | `fib` | what fills the resources | `fib.c` |
+//! | `health` | devlink health reporters | `health.c` |
 //! | [`debugfs`] | the debugfs directory, and the files of no object | `dev.c` |
 
 mod bpf;
@@ -25,6 +28,7 @@ pub mod debugfs;
 pub mod dev;
 mod fib;
 pub mod flash;
+mod health;
 mod hwstats;
 pub mod netdev;
 pub mod ops;
@@ -32,6 +36,8 @@ pub mod params;
 pub mod ports;
 mod psample;
 pub mod rates;
+mod region;
+mod resources;
 pub mod traps;
 pub mod vfs;
 

@@ -47,7 +47,7 @@ impl Ops for NsimDev {
             extack.set_msg("netdevsim: User setup the reload to fail for testing purposes");
             return Err(Errno::INVAL);
         }
-        dev::reload_create(self, devl)?;
+        dev::reload_create(self, devl, extack)?;
         Ok(ReloadActions::of(&[ReloadAction::DriverReinit]))
     }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::dev::NsimDev;
 use crate::netdev::{self, Nsim};
 use crate::rates::NsimRate;
+use crate::resources;
 
 /// Number of the first virtual function's port (`NSIM_DEV_VF_PORT_INDEX_BASE`).
 pub(crate) const VF_PORT_INDEX_BASE: u32 = 128;
@@ -123,7 +124,11 @@ pub(crate) fn add(
     };
     let attrs = PortAttrs::new(flavour).on_switch(dev.switch_id());
     let port = devl.port_register(index, Some(attrs), Arc::new(NoPortOps))?;
-    let added = netdev_and_rate_create(dev, devl, &port, rate.as_ref());
+    let resources = match ty {
+        PortType::Pf => resources::port_register(dev, devl, index),
+        PortType::Vf => Ok(()),
+    };
+    let added = resources.and_then(|()| netdev_and_rate_create(dev, devl, &port, rate.as_ref()));
     match added {
         Ok(ns) => {
             let port = NsimDevPort { ty, port, ns, rate };
@@ -132,6 +137,7 @@ pub(crate) fn add(
         }
         Err(errno) => {
             devl.rate_leaf_destroy(&port);
+            devl.port_resources_unregister(index);
             devl.port_unregister(&port);
             Err(errno)
         }
@@ -163,5 +169,6 @@ fn netdev_and_rate_create(
 fn del(dev: &NsimDev, devl: &mut Devl<'_>, port: NsimDevPort) {
     devl.rate_leaf_destroy(&port.port);
     netdev::destroy(dev, port.ns, devl.held());
+    devl.port_resources_unregister(port.port.index());
     devl.port_unregister(&port.port);
 }

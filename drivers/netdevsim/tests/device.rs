@@ -17,7 +17,7 @@ const DEVICE: &str = "netdevsim/netdevsim10";
 fn heard(monitor: &Client) -> Vec<String> {
     let mut lines = monitor.heard();
     lines.retain(|line| {
-        ["[dev", "[port", "[param"]
+        ["[dev", "[port", "[param", "[region"]
             .iter()
             .any(|kind| line.starts_with(kind))
     });
@@ -374,6 +374,7 @@ fn users_see_a_device_appear_and_go_piece_by_piece() {
             param("new", test2),
             param("new", max_macs),
             param("new", test1),
+            format!("[region,new] {DEVICE}/dummy: size 32768"),
             line(0, "type notset"),
             line(0, "type eth"),
             line(0, "type eth netdev eth0"),
@@ -394,6 +395,7 @@ fn users_see_a_device_appear_and_go_piece_by_piece() {
             line(0, "type eth"),
             line(0, "type notset"),
             del(0),
+            format!("[region,del] {DEVICE}/dummy: size 32768"),
             param("del", max_macs),
             param("del", test1),
             param("del", test2),
@@ -419,6 +421,7 @@ fn both_namespaces_hear_of_a_move() {
             "[port,new]",
             "[port,new]",
             "[port,del]",
+            "[region,del]",
             "[param,del]",
             "[param,del]",
             "[param,del]",
@@ -432,6 +435,7 @@ fn both_namespaces_hear_of_a_move() {
             "[param,new]",
             "[param,new]",
             "[param,new]",
+            "[region,new]",
             "[port,new]",
             "[port,new]",
             "[port,new]",
@@ -451,6 +455,7 @@ fn before_6_3_a_device_appears_whole() {
         [
             format!("[dev,new] {DEVICE}"),
             format!("[port,new] {port}"),
+            format!("[region,new] {DEVICE}/dummy: size 32768"),
             format!("[param,new] {DEVICE}: name max_macs type generic cmode driverinit value 32"),
             format!(
                 "[param,new] {DEVICE}: name test1 type driver-specific cmode driverinit value true"

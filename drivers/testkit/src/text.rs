@@ -226,6 +226,29 @@ pub fn param(message: &Message) -> String {
     line
 }
 
+/// `BUS/DEV/dummy: size 32768 snapshot [0 25] max 16`, or one snapshot of it: `BUS/DEV/dummy: snapshot 25`
+pub fn region(message: &Message) -> String {
+    let attrs = message.attrs();
+    let name = find(attrs, attr::REGION_NAME.number()).unwrap();
+    let mut line = format!("{}/{}:", handle(attrs), string(name));
+    if let Some(size) = find(attrs, attr::REGION_SIZE.number()).and_then(RawAttr::u64) {
+        line += &format!(" size {size}");
+    }
+    let id = |attrs| find(attrs, attr::REGION_SNAPSHOT_ID.number()).and_then(RawAttr::u32);
+    if let Some(id) = id(attrs) {
+        line += &format!(" snapshot {id}");
+    }
+    if let Some(snapshots) = find(attrs, attr::REGION_SNAPSHOTS.number()) {
+        let ids = RawAttrs::new(snapshots.payload, 0)
+            .map(|snapshot| id(RawAttrs::new(snapshot.payload, 0)).unwrap().to_string());
+        line += &format!(" snapshot [{}]", ids.collect::<Vec<_>>().join(" "));
+    }
+    if let Some(max) = find(attrs, attr::REGION_MAX_SNAPSHOTS.number()).and_then(RawAttr::u32) {
+        line += &format!(" max {max}");
+    }
+    line
+}
+
 fn param_value(ty: u8, data: Option<RawAttr<'_>>) -> String {
     match (ty, data) {
         (6, flag) => flag.is_some().to_string(),
@@ -346,6 +369,8 @@ pub fn notification(message: &Message) -> String {
         cmd::FLASH_UPDATE => format!("[flash,begin] {}", handle(message.attrs())),
         cmd::FLASH_UPDATE_END => format!("[flash,end] {}", handle(message.attrs())),
         cmd::FLASH_UPDATE_STATUS => format!("[flash,status] {}", flash_status(message)),
+        cmd::REGION_NEW => format!("[region,new] {}", region(message)),
+        cmd::REGION_DEL => format!("[region,del] {}", region(message)),
         other => format!("[{other}] {}", handle(message.attrs())),
     }
 }
