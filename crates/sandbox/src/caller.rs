@@ -13,11 +13,12 @@ use crate::sys::{self, Result, Stamp};
 /// The sender of one datagram.
 ///
 /// # What it may do
-/// An administrative devlink command needs `CAP_NET_ADMIN` *in the user namespace that owns the socket's network
-/// namespace*, effective in the sender at the time of the request. The real kernel asks for it in the initial user
-/// namespace; here the machine may itself be inside a user namespace, whose root is the machine's root. As in
-/// `security/commoncap.c: cap_capable`, capabilities in an ancestor user namespace count, and so does having made one of
-/// the user namespaces in between.
+/// An administrative command of a family like devlink needs `CAP_NET_ADMIN` in the machine's user namespace
+/// ([`administers_machine`](Sender::administers_machine)), as the real kernel asks for it in the initial one
+/// (`net/netlink/genetlink.c`, `GENL_ADMIN_PERM`); here the machine may itself be inside a user namespace, whose root is the
+/// machine's root. Over a network namespace, the capabilities count *in the user namespace that owns it*, effective in the sender at
+/// the time of the request: as in `security/commoncap.c: cap_capable`, those in an ancestor user namespace count, and so does having
+/// made one of the user namespaces in between.
 ///
 /// Nothing is looked up before it is asked for: most requests need no permission.
 #[derive(Debug)]
@@ -80,6 +81,15 @@ impl Sender {
         self.socket
             .netns()
             .is_ok_and(|netns| self.may_administer(netns.as_fd()))
+    }
+
+    /// Whether the sender has `CAP_NET_ADMIN` over the whole machine: in the machine's own user namespace, which is to it what the
+    /// initial one is to a real kernel. The root of a user namespace below it has not, whatever network namespaces it owns.
+    pub fn administers_machine(&self) -> bool {
+        self.known().is_some_and(|known| {
+            NamespaceId::own("user") == Ok(known.userns)
+                && known.creds.caps.effective & (1 << sys::CAP_NET_ADMIN) != 0
+        })
     }
 
     fn may_administer(&self, netns: BorrowedFd<'_>) -> bool {

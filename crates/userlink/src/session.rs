@@ -175,7 +175,7 @@ impl SandboxCaller<'_> {
 
 impl Caller for SandboxCaller<'_> {
     fn capable_net_admin(&self) -> bool {
-        self.sender.capable_net_admin()
+        self.sender.administers_machine()
     }
 
     fn netns_by_fd(&self, fd: u32) -> Result<NetnsRef, Errno> {
