@@ -1,6 +1,7 @@
 //! Notifications: what goes to the multicast group `config`, to whom, and in which order.
 //!
-//! A notification goes to the namespace that the instance is in, and is not even built when nobody there listens. While the
+//! A notification goes to the namespace that the instance is in, and from kernel 6.8 on it is not even built when nobody there
+//! listens. While the
 //! instance is not registered there are none: the whole set comes when it is registered, or enters a namespace
 //! ([`register`]), and goes in reverse order ([`unregister`]).
 //!
@@ -10,6 +11,7 @@
 use std::sync::Arc;
 
 use netlink::genl::{self, Request, Socket};
+use netlink::message::NLMSG_GOODSIZE;
 use netlink::{Attrs, KernelVersion, RawAttr, Writer, attr, cmd};
 
 use crate::core::{Devlink, Objects};
@@ -83,6 +85,16 @@ impl Devlink {
         let Some(handle) = self.subsystem().handle() else {
             return;
         };
+        if !self.kernel().has(NEED_IS_ASKED) && !self.notify_need() {
+            // Built all the same, and drivers notice: their counters are read.
+            let mut unheard = Vec::new();
+            _ = fill(&mut Writer::new(
+                &mut unheard,
+                NLMSG_GOODSIZE,
+                self.kernel(),
+            ));
+            return;
+        }
         let desc = ObjDesc {
             index: self.index(),
             bus_name: self.bus_name().as_bytes(),
@@ -97,6 +109,9 @@ impl Devlink {
         _ = handle.multicast(CONFIG, genl::NetId(self.net().id().0), cmd, wanted, fill);
     }
 }
+
+/// From this kernel on, a notification that nobody would hear is not built.
+const NEED_IS_ASKED: KernelVersion = KernelVersion::new(6, 8);
 
 /// Place of the multicast group `config` among the family's groups.
 const CONFIG: usize = 0;
