@@ -2,7 +2,7 @@
 //!
 //! Nobody in the core asks the operating system for the time: a [`Clock`] is injected, so that a test decides when a
 //! second has passed and a log line carries the stamp that the test expects. [`RealClock`] is the one of a running
-//! machine, [`ManualClock`] stands still until it is told to advance.
+//! machine, [`VirtualClock`] one on which sleeping takes no time, [`ManualClock`] stands still until it is told to advance.
 //!
 //! The clocks use the standard library's locks, not `lockdep`'s: the log stamps its lines with them, also the lines of
 //! a lock report, and a lock report must not take a validated lock.
@@ -28,7 +28,7 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// Blocks the calling thread for `duration` of this clock's time (`msleep`).
     fn sleep(&self, duration: Duration);
 
-    /// Asks to be ticked whenever the time moves. Returns `false` if this clock runs by itself and the caller has to
+    /// Asks to be ticked whenever the time is moved. Returns `false` if this clock runs by itself too and the caller has to
     /// wait for its deadlines on its own.
     fn drive(&self, target: Weak<dyn Tick>) -> bool;
 }
@@ -75,11 +75,102 @@ impl Clock for RealClock {
     }
 }
 
+/// Those who asked to be ticked.
+#[derive(Default)]
+struct Driven(Mutex<Vec<Weak<dyn Tick>>>);
+
+impl Driven {
+    fn add(&self, target: Weak<dyn Tick>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(target);
+    }
+
+    fn tick(&self) {
+        let targets: Vec<_> = {
+            let mut driven = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            driven.retain(|target| target.strong_count() > 0);
+            driven.iter().filter_map(Weak::upgrade).collect()
+        };
+        for target in targets {
+            target.tick();
+        }
+    }
+}
+
+/// The time of the operating system, and what was skipped of it: whoever sleeps on this clock moves it on by as much instead
+/// and returns at once, so two who sleep at the same time move it on by both. [`advance`](Self::advance) skips for who sleeps
+/// elsewhere. Timers expire when it has passed their deadline, by itself or by a skip.
+pub struct VirtualClock {
+    real: RealClock,
+    skipped: Mutex<Duration>,
+    driven: Driven,
+}
+
+impl VirtualClock {
+    /// A clock that reads zero now.
+    pub fn new() -> Self {
+        VirtualClock {
+            real: RealClock::new(),
+            skipped: Mutex::new(Duration::ZERO),
+            driven: Driven::default(),
+        }
+    }
+
+    /// Moves the time on by `by`, and queues the work of expired timers before it returns.
+    pub fn advance(&self, by: Duration) {
+        {
+            let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+            *skipped = skipped.saturating_add(by);
+        }
+        self.driven.tick();
+    }
+
+    fn skipped(&self) -> Duration {
+        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for VirtualClock {
+    fn default() -> Self {
+        VirtualClock::new()
+    }
+}
+
+impl fmt::Debug for VirtualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualClock")
+            .field("now", &self.now())
+            .field("skipped", &self.skipped())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Duration {
+        self.real.now().saturating_add(self.skipped())
+    }
+
+    fn wall(&self) -> Duration {
+        self.real.wall().saturating_add(self.skipped())
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.advance(duration);
+    }
+
+    fn drive(&self, target: Weak<dyn Tick>) -> bool {
+        self.driven.add(target);
+        false
+    }
+}
+
 /// A clock that stands still until [`advance`](ManualClock::advance) moves it.
 pub struct ManualClock {
     now: Mutex<Duration>,
     moved: Condvar,
-    driven: Mutex<Vec<Weak<dyn Tick>>>,
+    driven: Driven,
 }
 
 impl ManualClock {
@@ -88,7 +179,7 @@ impl ManualClock {
         ManualClock {
             now: Mutex::new(Duration::ZERO),
             moved: Condvar::new(),
-            driven: Mutex::new(Vec::new()),
+            driven: Driven::default(),
         }
     }
 
@@ -96,14 +187,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) += by;
         self.moved.notify_all();
-        let targets: Vec<_> = {
-            let mut driven = self.driven.lock().unwrap_or_else(PoisonError::into_inner);
-            driven.retain(|target| target.strong_count() > 0);
-            driven.iter().filter_map(Weak::upgrade).collect()
-        };
-        for target in targets {
-            target.tick();
-        }
+        self.driven.tick();
     }
 }
 
@@ -139,10 +223,7 @@ impl Clock for ManualClock {
     }
 
     fn drive(&self, target: Weak<dyn Tick>) -> bool {
-        self.driven
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(target);
+        self.driven.add(target);
         true
     }
 }
@@ -158,6 +239,21 @@ mod tests {
         assert_eq!(clock.now(), Duration::ZERO);
         clock.advance(Duration::from_millis(1500));
         assert_eq!(clock.now(), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn sleeping_on_a_virtual_clock_takes_no_time_and_time_passes() {
+        let (clock, began) = (VirtualClock::new(), Instant::now());
+        let wall = clock.wall();
+        clock.sleep(Duration::from_secs(3600));
+        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(clock.now() >= Duration::from_secs(3600));
+        assert!(clock.wall() - wall >= Duration::from_secs(3600));
+        let now = clock.now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(clock.now() >= now + Duration::from_millis(2));
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Duration::MAX);
     }
 
     #[test]

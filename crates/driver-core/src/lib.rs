@@ -36,7 +36,7 @@ pub mod workqueue;
 
 pub use crate::core::DriverCore;
 pub use bus::Bus;
-pub use clock::{Clock, ManualClock, RealClock};
+pub use clock::{Clock, ManualClock, RealClock, VirtualClock};
 pub use device::{Device, LockedDevice};
 pub use driver::Driver;
 pub use firmware::{Firmware, FirmwareFiles, FirmwareLoader};

@@ -20,6 +20,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Print the kernel-style log of the machine this shell runs on.
     Dmesg(Dmesg),
+    /// Show the time of the machine this shell runs on, or move it on.
+    Clock(Clock),
     /// Look at the lock graphs of other programs.
     #[command(subcommand)]
     Lockdep(Lockdep),
@@ -56,6 +58,10 @@ pub(crate) struct Run {
     #[arg(long, value_enum, default_value_t = NetdevNames::Udev)]
     pub(crate) netdev_names: NetdevNames,
 
+    /// The machine's time: real, or virtual, on which no device ever makes anyone wait and which `userlink clock advance` moves on
+    #[arg(long, value_enum, default_value_t = ClockKind::Real)]
+    pub(crate) clock: ClockKind,
+
     /// Write the kernel-style log to FILE when the command has ended
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
@@ -79,6 +85,27 @@ pub(crate) struct Dmesg {
     /// Wait for new lines
     #[arg(short = 'w', long)]
     pub(crate) follow: bool,
+}
+
+/// Show the time of the machine this shell runs on, or move it on.
+///
+/// Prints the seconds since the machine started, as its log has them. Only a machine of `run --clock virtual` can be moved on:
+/// grace periods of health reporters and timers of drivers then expire as if the time had passed.
+#[derive(Debug, Args)]
+pub(crate) struct Clock {
+    #[command(subcommand)]
+    pub(crate) action: Option<ClockAction>,
+}
+
+/// What to do with the machine's time.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockAction {
+    /// Move the time on
+    Advance {
+        /// By so many seconds; fractions are allowed
+        #[arg(value_name = "SECONDS")]
+        seconds: f64,
+    },
 }
 
 /// What to do with lock graphs.
@@ -131,6 +158,13 @@ pub(crate) enum DriverLocking {
     /// A global notifier in the RoCE driver and one global mutex: the state of the origin's mail
     #[value(name = "2021")]
     November2021,
+}
+
+/// See [`Run::clock`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClockKind {
+    Real,
+    Virtual,
 }
 
 /// See [`Run::receive`].

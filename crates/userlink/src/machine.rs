@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use devlink::Subsystem;
-use driver_core::{DriverCore, Klog};
+use driver_core::{DriverCore, Klog, SeededRng, VirtualClock};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::DriverLocking;
@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire, fib};
 
 use crate::capture::Capture;
+use crate::clock;
 use crate::devices::DeviceSpec;
 use crate::session::ClientSession;
 
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) november_2021: bool,
     /// Network devices get the names udev would give them.
     pub(crate) udev_names: bool,
+    /// Sleeping takes no time, and users can move the time on.
+    pub(crate) virtual_clock: bool,
     /// Where the log goes in the end.
     pub(crate) log: Option<PathBuf>,
     /// Where all datagrams go.
@@ -83,8 +86,9 @@ impl Machine {
     pub(crate) fn boot(config: Config, side: &KernelSide) -> Result<Arc<dyn Service>, String> {
         let failed = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
         let mut held = Held::root();
-        let drivers = DriverCore::real_time(seed());
+        let (drivers, virtual_clock) = driver_core(config.virtual_clock);
         let klog = Arc::clone(drivers.klog());
+        let machine_clock = Arc::clone(drivers.clock());
         let release = format!("{}.0-userlink", config.kernel);
         klog.notice(format_args!(
             "Linux version {release} (devlink in user space)"
@@ -136,6 +140,7 @@ impl Machine {
             .load(&mut held)
             .map_err(failed("load the drivers"))?;
         serve_dmesg(side, klog);
+        clock::serve(side, machine_clock, virtual_clock);
 
         let capture = config.capture.as_deref().map(Capture::create);
         let capture = capture
@@ -316,6 +321,17 @@ impl NetdevBackend for Devices {
 fn say_what_is_missing(error: &sandbox::Error, klog: &Klog) {
     eprintln!("userlink: {error}");
     klog.warn(format_args!("{error}"));
+}
+
+/// The driver core, on the operating system's time or on one that can be moved on.
+fn driver_core(virtual_clock: bool) -> (Arc<DriverCore>, Option<Arc<VirtualClock>>) {
+    if !virtual_clock {
+        return (DriverCore::real_time(seed()), None);
+    }
+    let clock = Arc::new(VirtualClock::new());
+    let rng = Arc::new(SeededRng::new(seed()));
+    let drivers = DriverCore::new(Arc::<VirtualClock>::clone(&clock), rng);
+    (drivers, Some(clock))
 }
 
 /// `userlink dmesg`, and `userlink dmesg --follow`.

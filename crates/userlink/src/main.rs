@@ -4,6 +4,7 @@
 
 mod args;
 mod capture;
+mod clock;
 mod devices;
 mod dmesg;
 mod lockdep_cmd;
@@ -20,6 +21,7 @@ use args::{Cli, Verb};
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(args) => run::run(args),
+        Verb::Clock(args) => clock::clock(&args),
         Verb::Dmesg(args) => dmesg::dmesg(&args),
         Verb::Lockdep(args) => lockdep_cmd::lockdep(&args),
     };

@@ -8,7 +8,7 @@ use anyhow::{Error, anyhow};
 use netlink::KernelVersion;
 use sandbox::{Options, Outcome};
 
-use crate::args::{DriverLocking, NetdevNames, Receive, Run};
+use crate::args::{ClockKind, DriverLocking, NetdevNames, Receive, Run};
 use crate::devices::DeviceSpec;
 use crate::machine::{self, Config, Machine};
 
@@ -56,6 +56,7 @@ fn config(args: Run) -> Result<Config, Error> {
         devices,
         november_2021: args.driver_locking == DriverLocking::November2021,
         udev_names: args.netdev_names == NetdevNames::Udev,
+        virtual_clock: args.clock == ClockKind::Virtual,
         log: args.log,
         capture: args.capture,
         lock_graph: args.lock_graph,
