@@ -56,7 +56,27 @@ impl Grade {
     }
 }
 
+impl Grade {
+    /// The grade that machine-readable output calls so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Ordered,
+            Self::SingleThread,
+            Self::Gated,
+            Self::Deadlock,
+            Self::Certain,
+        ];
+        all.into_iter().find(|grade| grade.name() == name)
+    }
+}
+
 impl Instances {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::ClassOnly, Self::Confirmed];
+        all.into_iter().find(|instances| instances.name() == name)
+    }
+
     /// As machine-readable output calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {

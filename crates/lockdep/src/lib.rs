@@ -123,3 +123,8 @@ pub use std::sync::{
     BarrierWaitResult, LockResult, OnceState, PoisonError, TryLockError, TryLockResult,
     WaitTimeoutResult,
 };
+
+/// The examples of the crate's front page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,7 @@ mod support;
 
 use lockdep::order::lock_order;
 use lockdep::record::Record;
-use lockdep::{Class, Grade, Mutex};
+use lockdep::{Class, Grade, Mutex, RwLock};
 use support::json;
 
 lock_order! {
@@ -47,10 +47,13 @@ fn every_output_tells_the_same_findings() {
     on_thread(|| nested(&b, &a));
     nested(&c, &d);
     nested(&d, &c);
+    let again = RwLock::with_class(Class::named("record again"), ());
+    let (one, other) = (again.read().unwrap(), again.read().unwrap());
+    drop((one, other));
     against_the_table();
 
     let record = Record::take();
-    assert_eq!(record.findings.len(), 3);
+    assert_eq!(record.findings.len(), 4);
     assert_eq!(
         record.findings[2].grade,
         Some(Grade::SingleThread),
@@ -104,7 +107,7 @@ fn every_output_tells_the_same_findings() {
     );
 
     let value = json::parse(&record.to_json());
-    assert_eq!(value.at("findings").items().len(), 3);
+    assert_eq!(value.at("findings").items().len(), 4);
     assert_eq!(
         value.at("findings").items()[2].at("grade").text(),
         "single-thread"
@@ -116,10 +119,12 @@ fn every_output_tells_the_same_findings() {
 
     let sarif = json::parse(&record.to_sarif());
     assert_eq!(sarif.at("version").text(), "2.1.0");
+    support::sarif::check(&sarif);
     let results = sarif.at("runs").items()[0].at("results");
-    assert_eq!(results.items().len(), 3);
-    for result in results.items() {
-        assert_eq!(result.at("ruleId").text(), "Circular");
+    assert_eq!(results.items().len(), 4);
+    let circular = |result: &&json::Value| result.at("ruleId").text() == "Circular";
+    assert_eq!(results.items().iter().filter(circular).count(), 3);
+    for result in results.items().iter().filter(circular) {
         assert_eq!(result.at("locations").items().len(), 1);
         let related = result.at("relatedLocations").items();
         assert_eq!(related.len(), 4, "both sites of both edges");

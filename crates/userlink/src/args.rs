@@ -70,7 +70,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
 
-    /// Write the observed lock graph to FILE (JSON) when the command has ended
+    /// Write the observed lock graph to FILE, which `userlink lockdep merge` reads, when the command has ended
     #[arg(long, value_name = "FILE")]
     pub(crate) lock_graph: Option<PathBuf>,
 

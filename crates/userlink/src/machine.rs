@@ -210,7 +210,7 @@ impl Machine {
             fs::write(path, self.net_core.klog().text())?;
         }
         if let Some(path) = &self.config.lock_graph {
-            fs::write(path, lockdep::graph().to_json())?;
+            fs::write(path, lockdep::record::Record::take().to_file())?;
         }
         let reports = lockdep::reports().len();
         if reports > 0 {

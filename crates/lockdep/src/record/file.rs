@@ -23,7 +23,7 @@ use std::str::FromStr;
 
 use super::{Finding, Place, Record, RecordClass, RecordEdge, Run};
 use crate::ReportKind;
-use crate::grade::{Segment, Taken, Witness};
+use crate::grade::{Grade, Instances, Segment, Taken, Witness};
 use crate::graph::Locker;
 
 const MAGIC: &str = "lockdep-graph";
@@ -133,6 +133,11 @@ impl Record {
             let mut fields = vec!["finding", &kind, &finding.signature, site, &finding.text];
             fields.extend(finding.classes.iter().map(String::as_str));
             lines.add(&fields);
+            if let (Some(grade), Some(instances)) = (finding.grade, finding.instances) {
+                let mut fields = vec!["grade", grade.name(), instances.name()];
+                fields.extend(finding.gates.iter().map(String::as_str));
+                lines.add(&fields);
+            }
         }
         let count = (lines.count + 1).to_string();
         lines.add(&["end", &count]);
@@ -349,6 +354,13 @@ impl Reader {
                     .push(witness);
             }
             "finding" => record.findings.push(fields.finding()?),
+            "grade" => {
+                let finding = record.findings.last_mut().ok_or("no finding yet")?;
+                let (grade, instances) = (fields.text()?, fields.text()?);
+                finding.grade = Some(Grade::named(&grade).ok_or("no grade")?);
+                finding.instances = Some(Instances::named(&instances).ok_or("no kind of meeting")?);
+                finding.gates = fields.0.by_ref().collect();
+            }
             "end" => {
                 if fields.number::<usize>()? != self.lines {
                     return Err("lines are missing".into());

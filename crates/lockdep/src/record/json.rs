@@ -83,14 +83,14 @@ impl Record {
     }
 }
 
-fn run(run: &Run) -> String {
+pub(super) fn run(run: &Run) -> String {
     Object::new()
         .text("program", &run.program)
         .raw("pid", &run.pid.to_string())
         .end()
 }
 
-fn class(class: &RecordClass) -> String {
+pub(super) fn class(class: &RecordClass) -> String {
     let level = class
         .level
         .as_ref()
@@ -111,7 +111,7 @@ fn place(place: &Place) -> String {
         .end()
 }
 
-fn thread((name, id): &(String, i32)) -> String {
+pub(super) fn thread((name, id): &(String, i32)) -> String {
     Object::new()
         .text("name", name)
         .raw("id", &id.to_string())
@@ -133,7 +133,7 @@ fn edge(edge: &RecordEdge) -> String {
         .end()
 }
 
-fn finding(finding: &Finding) -> String {
+pub(super) fn finding(finding: &Finding) -> String {
     Object::new()
         .text("kind", &format!("{:?}", finding.kind))
         .text("signature", &finding.signature)

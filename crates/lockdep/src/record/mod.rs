@@ -105,7 +105,7 @@ pub struct Finding {
     pub kind: ReportKind,
     /// The same for the same finding in another run.
     pub signature: String,
-    /// How likely it is to become a deadlock; nothing if a graph file told it, or it is about the validator itself.
+    /// How likely it is to become a deadlock; nothing if it is about the validator itself.
     pub grade: Option<Grade>,
     /// Whether its parts were seen to meet in the same locks.
     pub instances: Option<Instances>,

@@ -234,6 +234,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it has no addresses of code")]
     fn an_address_is_named_with_its_offset_and_the_size_of_the_function() {
         let functions = functions(a_function_of_its_own() + 1);
         let function = functions.last().expect("the function has a name");

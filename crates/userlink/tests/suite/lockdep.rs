@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::machine::{Machine, Who};
+
 /// A folder of its own for a test.
 fn folder(name: &str) -> PathBuf {
     let folder =
@@ -160,4 +162,24 @@ fn halves_of_an_inversion_in_two_tests_are_put_together() {
     let missing = merge(&[&folder.join("nothing")]);
     assert_eq!(missing.status.code(), Some(2), "{}", text(&missing.stderr));
     fs::remove_dir_all(&folder).expect("it was made here");
+}
+
+#[test]
+fn the_graph_of_a_run_can_be_merged() {
+    let file = std::env::temp_dir().join(format!("userlink-lock-graph-{}", std::process::id()));
+    let _ = fs::remove_file(&file);
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let path = file.to_str().expect("a temporary directory named in UTF-8");
+    let machine = machine.with(&["--lock-graph", path]);
+    machine.run("devlink dev show").good();
+    let merged = merge(&[&file]);
+    let said = text(&merged.stdout) + &text(&merged.stderr);
+    let _ = fs::remove_file(&file);
+    assert_eq!(merged.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("1 runs, ") && said.contains(" 0 cycles"),
+        "{said}"
+    );
 }
