@@ -115,7 +115,7 @@ fn result(value: &Value, at: &str) {
     const KNOWN: &[(&str, Check)] = &[
         ("ruleId", text),
         ("level", |value, at| {
-            one_of(value, at, &["none", "note", "warning", "error"])
+            one_of(value, at, &["none", "note", "warning", "error"]);
         }),
         ("message", message),
         ("locations", |value, at| each(value, at, location)),
