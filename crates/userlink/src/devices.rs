@@ -6,7 +6,7 @@ use anyhow::{Context, Error, anyhow, bail};
 use driver_core::pci::Address;
 
 /// The forms that `--device` takes, for error messages.
-const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N], none";
+const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N], spectrum[@DOMAIN:BUS:DEVICE.FUNCTION], none";
 
 /// One device to plug in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) enum DeviceSpec {
     Mlx5 { address: Address },
     /// A simulated device: what `echo "ID PORTS" > /sys/bus/netdevsim/new_device` makes.
     Netdevsim { id: u32, ports: u32 },
+    /// A switch whose PCI function is at this address.
+    Spectrum { address: Address },
 }
 
 impl DeviceSpec {
@@ -59,10 +61,15 @@ impl FromStr for DeviceSpec {
                 let Some(address) = address else {
                     return Ok(Self::default_device());
                 };
-                let address = address.parse().ok().with_context(|| {
-                    format!("--device {text}: `{address}` is not a PCI address like 0000:00:09.0")
-                })?;
+                let address = pci_address(text, address)?;
                 Ok(Self::Mlx5 { address })
+            }
+            "spectrum" => {
+                if let Some(key) = keys.into_iter().next() {
+                    bail!("--device {text}: spectrum has no key `{}`", key?.0);
+                }
+                let address = pci_address(text, address.unwrap_or("0000:01:00.0"))?;
+                Ok(Self::Spectrum { address })
             }
             "netdevsim" => {
                 let id = number(text, address.unwrap_or("10"))?;
@@ -80,6 +87,12 @@ impl FromStr for DeviceSpec {
             _ => bail!("--device {text}: there is no such device; there are: {FORMS}"),
         }
     }
+}
+
+fn pci_address(text: &str, address: &str) -> Result<Address, Error> {
+    address.parse().ok().with_context(|| {
+        format!("--device {text}: `{address}` is not a PCI address like 0000:00:09.0")
+    })
 }
 
 fn number(text: &str, value: &str) -> Result<u32, Error> {
@@ -102,6 +115,10 @@ mod tests {
             "netdevsim@7,ports=4".parse::<DeviceSpec>().unwrap(),
             DeviceSpec::Netdevsim { id: 7, ports: 4 }
         );
+        assert_eq!(
+            "spectrum".parse::<DeviceSpec>().unwrap(),
+            "spectrum@0000:01:00.0".parse().unwrap()
+        );
     }
 
     #[test]
@@ -122,6 +139,8 @@ mod tests {
             "netdevsim@x",
             "netdevsim,ports",
             "netdevsim,lanes=4",
+            "spectrum@1",
+            "spectrum,ports=4",
         ] {
             assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
         }

@@ -76,6 +76,8 @@ pub(crate) struct Machine {
 struct Modules {
     mlx5: Arc<mlx5::Module>,
     netdevsim: Arc<Netdevsim>,
+    /// Loaded when there is a switch.
+    spectrum: Arc<spectrum::Module>,
 }
 
 impl Machine {
@@ -121,6 +123,14 @@ impl Machine {
                     udev_names: config.udev_names,
                 },
             ),
+            spectrum: spectrum::Module::new(
+                Arc::clone(&drivers),
+                Arc::clone(&net_core),
+                Arc::clone(&devlink),
+                spectrum::Config {
+                    udev_names: config.udev_names,
+                },
+            ),
             netdevsim: Netdevsim::new(
                 drivers,
                 Arc::clone(&net_core),
@@ -137,7 +147,7 @@ impl Machine {
                 .map_err(|errno| format!("cannot plug in {device:?}: {errno}"))?;
         }
         modules
-            .load(&mut held)
+            .load(&mut held, &config.devices)
             .map_err(failed("load the drivers"))?;
         serve_dmesg(side, klog);
         clock::serve(side, machine_clock, virtual_clock);
@@ -224,8 +234,12 @@ impl Machine {
 }
 
 impl Modules {
-    fn load(&self, held: &mut Held<'_, Unlocked>) -> Result<(), Errno> {
+    fn load(&self, held: &mut Held<'_, Unlocked>, devices: &[DeviceSpec]) -> Result<(), Errno> {
         self.mlx5.load(held)?;
+        let is_switch = |device: &DeviceSpec| matches!(device, DeviceSpec::Spectrum { .. });
+        if devices.iter().any(is_switch) {
+            self.spectrum.load(held)?;
+        }
         self.netdevsim.load(held)
     }
 
@@ -242,6 +256,9 @@ impl Modules {
             DeviceSpec::Netdevsim { id, ports } => {
                 let net = Arc::clone(net_core.init_net());
                 self.netdevsim.new_device(held, id, ports, 1, net)?;
+            }
+            DeviceSpec::Spectrum { address } => {
+                self.spectrum.plug(held, address)?;
             }
         }
         Ok(())

@@ -1,0 +1,299 @@
+//! Ports, and their splitting (`spectrum.c`).
+//!
+//! A module is what a cable is plugged into, with a number on the switch's front and some lanes. It has one port, or
+//! its lanes are shared by several. Ports are numbered by their place in the switch: each module has as many numbers as a
+//! module can have lanes, so that a part of a split port always has one.
+
+use std::sync::Arc;
+
+use devlink::{Devl, Flavour, NoPortOps, Port, PortAttrs, PortOp, PortOpSet, PortOps};
+use driver_core::pci;
+use net_core::{Netdev, NetdevInit};
+use netlink::ExtAck;
+use rustix::io::Errno;
+
+use crate::device::Spectrum;
+
+/// Lanes that a module can have, and numbers that are kept for its ports.
+const MAX_LANES: u32 = 8;
+
+/// As many ports as there are numbers: those of the fixed modules and of eight slots of sixteen modules each.
+pub(crate) const MAX_PORTS: u64 = 8 * (4 + 8 * 16);
+
+/// The port towards the processor (`MLXSW_PORT_CPU_PORT`).
+pub(crate) const CPU_PORT: u32 = 0;
+
+/// Lanes of the modules that are part of the switch.
+const FIXED_MODULES: [u32; 4] = [8, 4, 2, 1];
+
+/// A module with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// The slot that it is in; `None` for a module of the switch itself.
+    pub(crate) slot: Option<u32>,
+    /// The number that is printed beside it, from 1 on.
+    pub(crate) number: u32,
+    /// Its lanes.
+    pub(crate) lanes: u32,
+}
+
+impl Mapping {
+    /// Number of the module's first port.
+    fn base(&self) -> u32 {
+        let module = match self.slot {
+            None => self.number - 1,
+            Some(slot) => 4 + (slot - 1) * 16 + self.number - 1,
+        };
+        1 + module * MAX_LANES
+    }
+}
+
+/// A port with its network device (`struct mlxsw_sp_port`).
+#[derive(Debug)]
+pub(crate) struct SpPort {
+    port: Arc<Port>,
+    /// The port towards the processor has none.
+    netdev: Option<Arc<Netdev>>,
+    mapping: Option<Mapping>,
+    /// How many ports its module has been split into.
+    split: Option<u32>,
+}
+
+/// Creates the port towards the processor and those of the switch's own modules.
+///
+/// # Errors
+/// Those of the registrations.
+pub(crate) fn create_all(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    let attrs = PortAttrs::new(Flavour::Cpu { number: CPU_PORT }).on_switch(&sp.base_mac());
+    let port = devl.port_register(CPU_PORT, Some(attrs), Arc::new(NoPortOps))?;
+    let cpu = SpPort {
+        port,
+        netdev: None,
+        mapping: None,
+        split: None,
+    };
+    sp.ports().insert(CPU_PORT, cpu);
+    for (number, lanes) in (1..).zip(FIXED_MODULES) {
+        let mapping = Mapping {
+            slot: None,
+            number,
+            lanes,
+        };
+        create_module(sp, devl, mapping)?;
+    }
+    Ok(())
+}
+
+/// Creates the one port of a module that is not split.
+///
+/// # Errors
+/// Those of the registrations.
+pub(crate) fn create_module(
+    sp: &Spectrum,
+    devl: &mut Devl<'_>,
+    mapping: Mapping,
+) -> Result<(), Errno> {
+    create(sp, devl, mapping, None)
+}
+
+/// Creates a port of a module: the only one, or this one of so many (`spectrum.c: mlxsw_sp_port_create`).
+fn create(
+    sp: &Spectrum,
+    devl: &mut Devl<'_>,
+    mapping: Mapping,
+    part: Option<(u32, u32)>,
+) -> Result<(), Errno> {
+    let (subport, count) = part.unzip();
+    let index = mapping.base() + subport.unwrap_or(0);
+    let lanes = mapping.lanes / count.unwrap_or(1);
+    let flavour = Flavour::Physical {
+        number: mapping.number,
+        split_subport: subport,
+    };
+    let attrs = PortAttrs {
+        linecard: mapping.slot,
+        ..PortAttrs::new(flavour)
+            .with_lanes(lanes, lanes > 1 && part.is_none())
+            .on_switch(&sp.base_mac())
+    };
+    let device = Arc::downgrade(sp.device());
+    let port = devl.port_register(index, Some(attrs), Arc::new(SplitOps(device)))?;
+    let netdev = match netdev_create(sp, devl, &port) {
+        Ok(netdev) => netdev,
+        Err(errno) => {
+            devl.port_unregister(&port);
+            return Err(errno);
+        }
+    };
+    sp.buffers().port_init(index);
+    let port = SpPort {
+        port,
+        netdev: Some(netdev),
+        mapping: Some(mapping),
+        split: count,
+    };
+    sp.ports().insert(index, port);
+    Ok(())
+}
+
+/// Registers a port's network device under the name that udev would give it; if that is taken, under the kernel's.
+fn netdev_create(
+    sp: &Spectrum,
+    devl: &mut Devl<'_>,
+    port: &Arc<Port>,
+) -> Result<Arc<Netdev>, Errno> {
+    let mut mac = sp.base_mac();
+    let last = u16::from_be_bytes([mac[4], mac[5]]).wrapping_add(port.index() as u16);
+    mac[4..].copy_from_slice(&last.to_be_bytes());
+    let net = devl.devlink().net();
+    let mut registered = |name: String| {
+        let netdev = Netdev::new(NetdevInit {
+            name,
+            parent: Some(Arc::clone(sp.device())),
+            ..NetdevInit::ethernet(Arc::clone(&net), mac)
+        });
+        netdev.set_devlink_port(Arc::<Port>::clone(port));
+        let net_core = sp.module().net_core();
+        net_core
+            .register_netdev(devl.held(), &netdev)
+            .map(|()| netdev)
+    };
+    if sp.module().config().udev_names {
+        if let Some(name) = udev_name(sp, port) {
+            match registered(name) {
+                Err(Errno::EXIST) => {}
+                result => return result,
+            }
+        }
+    }
+    registered("eth%d".to_owned())
+}
+
+/// `enp1s0np1s0`: Ethernet, PCI bus 1, slot 0, physical port name p1s0.
+fn udev_name(sp: &Spectrum, port: &Port) -> Option<String> {
+    let address = pci::function(sp.device())?.address;
+    let domain = match address.domain() {
+        0 => String::new(),
+        domain => format!("P{domain}"),
+    };
+    let (bus, slot) = (address.bus(), address.device());
+    let phys_port_name = port.attrs()?.phys_port_name()?;
+    Some(format!("en{domain}p{bus}s{slot}n{phys_port_name}"))
+}
+
+/// Removes a port (`spectrum.c: mlxsw_sp_port_remove`).
+fn remove(sp: &Spectrum, devl: &mut Devl<'_>, index: u32) {
+    let Some(port) = sp.ports().remove(&index) else {
+        return;
+    };
+    if let Some(netdev) = &port.netdev {
+        sp.module()
+            .net_core()
+            .unregister_netdev(devl.held(), netdev);
+    }
+    sp.buffers().port_fini(index);
+    devl.port_unregister(&port.port);
+}
+
+/// Removes all ports.
+pub(crate) fn remove_all(sp: &Spectrum, devl: &mut Devl<'_>) {
+    remove_if(sp, devl, |_| true);
+}
+
+/// Removes the ports of a slot (`core.c: mlxsw_core_ports_remove_selected`).
+pub(crate) fn remove_slot(sp: &Spectrum, devl: &mut Devl<'_>, slot: u32) {
+    remove_if(sp, devl, |port| {
+        port.mapping
+            .is_some_and(|mapping| mapping.slot == Some(slot))
+    });
+}
+
+fn remove_if(sp: &Spectrum, devl: &mut Devl<'_>, selected: impl Fn(&SpPort) -> bool) {
+    let ports = sp.ports();
+    let selected = ports.iter().filter(|(_, port)| selected(port));
+    let indexes: Vec<u32> = selected.map(|(&index, _)| index).collect();
+    drop(ports);
+    for index in indexes {
+        remove(sp, devl, index);
+    }
+}
+
+/// Splitting, which the ports with connectors have. It knows the switch by its device, which may outlive it.
+struct SplitOps(std::sync::Weak<driver_core::Device>);
+
+impl SplitOps {
+    fn spectrum(&self) -> Result<Arc<Spectrum>, Errno> {
+        let device = self.0.upgrade().ok_or(Errno::NODEV)?;
+        device.drvdata().ok_or(Errno::NODEV)
+    }
+}
+
+impl PortOps for SplitOps {
+    fn provides(&self) -> PortOpSet {
+        PortOpSet::of(&[PortOp::Split, PortOp::Unsplit])
+    }
+
+    /// `spectrum.c: mlxsw_sp_port_split`
+    fn split(
+        &self,
+        devl: &mut Devl<'_>,
+        port: &Arc<Port>,
+        count: u32,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        let sp = self.spectrum()?;
+        let (mapping, split) = mapping_of(&sp, port.index(), extack)?;
+        if split.is_some() {
+            extack.set_msg("mlxsw_spectrum: Port is already split");
+            return Err(Errno::INVAL);
+        }
+        remove(&sp, devl, port.index());
+        let created =
+            (0..count).try_for_each(|part| create(&sp, devl, mapping, Some((part, count))));
+        if created.is_err() {
+            sp.device()
+                .err(format_args!("Failed to create split ports"));
+            join(&sp, devl, mapping, count)?;
+        }
+        created
+    }
+
+    /// `spectrum.c: mlxsw_sp_port_unsplit`
+    fn unsplit(
+        &self,
+        devl: &mut Devl<'_>,
+        port: &Arc<Port>,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        let sp = self.spectrum()?;
+        let (mapping, split) = mapping_of(&sp, port.index(), extack)?;
+        let Some(count) = split else {
+            extack.set_msg("mlxsw_spectrum: Port was not split");
+            return Err(Errno::INVAL);
+        };
+        join(&sp, devl, mapping, count)
+    }
+}
+
+/// The module of a port, and how many ports that is split into.
+fn mapping_of(
+    sp: &Spectrum,
+    index: u32,
+    extack: &mut ExtAck,
+) -> Result<(Mapping, Option<u32>), Errno> {
+    let ports = sp.ports();
+    let port = ports.get(&index);
+    let found = port.and_then(|port| Some((port.mapping?, port.split)));
+    found.ok_or_else(|| {
+        extack.set_msg("mlxsw_spectrum: Port number does not exist");
+        Errno::INVAL
+    })
+}
+
+/// Removes what parts there are and creates the whole.
+fn join(sp: &Spectrum, devl: &mut Devl<'_>, mapping: Mapping, count: u32) -> Result<(), Errno> {
+    for part in 0..count {
+        remove(sp, devl, mapping.base() + part);
+    }
+    create_module(sp, devl, mapping)
+}
