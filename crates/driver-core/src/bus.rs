@@ -6,9 +6,10 @@
 //! driver runs.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
 
+use kernfs::Dir;
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 use rustix::io::Errno;
@@ -66,6 +67,10 @@ pub struct Bus {
     klog: Arc<Klog>,
     devices: lockdep::Mutex<Vec<Arc<Device>>>,
     drivers: lockdep::Mutex<Vec<Arc<DriverPrivate>>>,
+    /// New drivers and devices are brought together at once.
+    autoprobe: AtomicBool,
+    /// `/sys/bus/NAME/`.
+    dir: OnceLock<Dir>,
 }
 
 /// A registered driver and the devices bound to it, in the order of binding (`struct driver_private`).
@@ -85,7 +90,37 @@ impl Bus {
             klog,
             devices: lockdep::Mutex::named("bus->klist_devices", Vec::new()),
             drivers: lockdep::Mutex::named("bus->klist_drivers", Vec::new()),
+            autoprobe: AtomicBool::new(true),
+            dir: OnceLock::new(),
         })
+    }
+
+    /// The bus's directory in sysfs, if it is part of a machine.
+    pub fn dir(&self) -> Option<&Dir> {
+        self.dir.get()
+    }
+
+    pub(crate) fn set_dir(&self, dir: Dir) {
+        // A bus is registered once.
+        let _ = self.dir.set(dir);
+    }
+
+    /// Whether new drivers and devices are brought together at once (`drivers_autoprobe`).
+    pub fn autoprobe(&self) -> bool {
+        self.autoprobe.load(Ordering::Relaxed)
+    }
+
+    /// See [`autoprobe`](Bus::autoprobe).
+    pub fn set_autoprobe(&self, autoprobe: bool) {
+        self.autoprobe.store(autoprobe, Ordering::Relaxed);
+    }
+
+    /// Offers a device to the drivers that are there, if it has none (`bus_rescan_devices_helper`).
+    pub(crate) fn rescan<H>(&self, held: &mut Held<'_, H>, device: &Arc<Device>)
+    where
+        H: Before<DeviceLock>,
+    {
+        dd::__device_attach(self, device, held);
     }
 
     /// The bus's name.
@@ -150,8 +185,11 @@ impl Bus {
             }
             drivers.push(Arc::clone(&private));
         }
-        for device in self.devices() {
-            dd::__driver_attach(self, &private, &device, held);
+        self.make_driver_files(&*private.driver);
+        if self.autoprobe() {
+            for device in self.devices() {
+                dd::__driver_attach(self, &private, &device, held);
+            }
         }
         Ok(())
     }
@@ -173,6 +211,7 @@ impl Bus {
             // Out of the list first: nothing binds to it from here on.
             drivers.remove(position)
         };
+        self.remove_driver_files(&*private.driver);
         dd::driver_detach(self, &private, held);
         Ok(())
     }
@@ -193,7 +232,13 @@ impl Bus {
             }
             devices.push(Arc::clone(device));
         }
-        dd::__device_attach(self, device, held);
+        if let Err(errno) = self.make_device_files(device) {
+            self.forget(device);
+            return Err(errno);
+        }
+        if self.autoprobe() {
+            dd::__device_attach(self, device, held);
+        }
         Ok(())
     }
 
@@ -204,7 +249,9 @@ impl Bus {
     {
         // No driver may take it again between the release and the end.
         device.lock(held).state.dead = true;
+        device.remove_attributes();
         bus_remove_device(self, device, held);
+        device.remove_files();
         dd::keep_frame(device);
     }
 

@@ -47,6 +47,10 @@ impl DriverCore {
             workers,
             system_wq,
         };
+        for dir in ["bus", "class"] {
+            // A new tree is empty.
+            let _ = core.sysfs().create_dir(dir);
+        }
         core.register_bus(PciBusType);
         core.register_bus(AuxiliaryBusType);
         core.register_bus(PlainBus::new("netdevsim"));
@@ -110,6 +114,10 @@ impl DriverCore {
             return Arc::clone(bus);
         }
         let bus = Bus::new(bus_type, Arc::clone(&self.klog));
+        if let Some(dir) = self.sysfs().dir("bus") {
+            // The list knows of no other bus of that name, so there is no other directory.
+            let _ = bus.make_files(&dir);
+        }
         buses.push(Arc::clone(&bus));
         bus
     }

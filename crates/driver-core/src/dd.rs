@@ -99,6 +99,7 @@ fn really_probe(
     match result {
         Ok(()) => {
             driver_bound(private, device);
+            bus.link_driver(device, &*private.driver);
             // The driver was unregistered meanwhile, and its devices may have been counted before this one.
             if private.gone.load(Ordering::SeqCst) {
                 release(bus, private, locked);
@@ -155,6 +156,7 @@ fn __device_release_driver(bus: &Bus, locked: &mut LockedDevice<'_>) {
         Some(private) => release(bus, &private, locked),
         // It is off the list already: `driver_detach` is at work and strikes the device off its own.
         None => {
+            bus.unlink_driver(locked.device(), &*driver);
             bus.bus_type().remove(&*driver, locked);
             device_unbind_cleanup(locked);
         }
@@ -162,6 +164,7 @@ fn __device_release_driver(bus: &Bus, locked: &mut LockedDevice<'_>) {
 }
 
 fn release(bus: &Bus, private: &DriverPrivate, locked: &mut LockedDevice<'_>) {
+    bus.unlink_driver(locked.device(), &*private.driver);
     bus.bus_type().remove(&*private.driver, locked);
     device_unbind_cleanup(locked);
     unbound(private, locked.device());

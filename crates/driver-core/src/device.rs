@@ -7,14 +7,17 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
+use kernfs::{Dir, Node};
 use lock_order::DeviceLock;
 use lockdep::order::{self, Before, Held};
+use rustix::io::Errno;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, lock};
 use crate::driver::Driver;
 use crate::klog::{Klog, Level};
+use crate::sysfs::GlueDirs;
 
 /// A device of one bus (`struct device`).
 pub struct Device {
@@ -26,7 +29,16 @@ pub struct Device {
     mutex: order::Mutex<DeviceLock, DeviceState>,
     driver: lockdep::Mutex<Option<Arc<dyn Driver>>>,
     drvdata: lockdep::Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// Makes the attributes that a device of this kind has.
+    groups: lockdep::Mutex<Option<Groups>>,
+    attributes: lockdep::Mutex<Vec<Arc<Node>>>,
+    pub(crate) glue_dirs: GlueDirs,
+    /// The device's directory in sysfs.
+    dir: OnceLock<Dir>,
 }
+
+/// See [`Device::set_groups`].
+type Groups = Box<dyn FnOnce(&Dir) -> Result<Vec<Arc<Node>>, Errno> + Send>;
 
 /// What `device_lock` protects besides the binding.
 #[derive(Debug, Default)]
@@ -53,7 +65,51 @@ impl Device {
             mutex: order::Mutex::new(DeviceState::default()),
             driver: lockdep::Mutex::named("dev->driver", None),
             drvdata: lockdep::Mutex::named("dev->driver_data", None),
+            groups: lockdep::Mutex::named("dev->groups", None),
+            attributes: lockdep::Mutex::named("dev->attributes", Vec::new()),
+            glue_dirs: lockdep::Mutex::named("gdp_mutex", Vec::new()),
+            dir: OnceLock::new(),
         })
+    }
+
+    /// Makes the attributes that all devices of its kind have (`dev->groups`): called when the device is added, before it is
+    /// probed. What is returned is removed before the driver is, without the device's lock: handlers may take it.
+    pub fn set_groups<F>(&self, groups: F)
+    where
+        F: FnOnce(&Dir) -> Result<Vec<Arc<Node>>, Errno> + Send + 'static,
+    {
+        *lock(&self.groups) = Some(Box::new(groups));
+    }
+
+    /// The device's directory in sysfs, while it is on its bus.
+    pub fn dir(&self) -> Option<&Dir> {
+        self.dir.get()
+    }
+
+    /// The device has its directory, in which its attributes are made.
+    pub(crate) fn set_dir(&self, dir: &Dir) -> Result<(), Errno> {
+        // A device is added once.
+        let _ = self.dir.set(dir.clone());
+        let groups = lock(&self.groups).take();
+        if let Some(groups) = groups {
+            *lock(&self.attributes) = groups(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what [`set_groups`](Device::set_groups) made.
+    pub(crate) fn remove_attributes(&self) {
+        let attributes = std::mem::take(&mut *lock(&self.attributes));
+        for attribute in attributes {
+            attribute.remove();
+        }
+    }
+
+    /// Removes the directory.
+    pub(crate) fn remove_files(&self) {
+        if let Some(dir) = self.dir() {
+            dir.remove();
+        }
     }
 
     /// The name on the bus (`dev_name`): `0000:00:09.0`.

@@ -294,7 +294,7 @@ pub struct Plain {
     store: Option<Box<StoreBytes>>,
 }
 
-type StoreBytes = dyn Fn(&mut Context<'_>, &[u8]) -> Result<(), Errno> + Send + Sync;
+type StoreBytes = dyn Fn(&mut Context<'_>, &[u8]) -> Result<usize, Errno> + Send + Sync;
 
 impl Plain {
     /// A file that can neither be read nor written yet: both are `EINVAL`.
@@ -315,9 +315,18 @@ impl Plain {
 
     /// What a write does; it takes all that is written unless it fails.
     #[must_use]
-    pub fn store<F>(mut self, store: F) -> Self
+    pub fn store<F>(self, store: F) -> Self
     where
         F: Fn(&mut Context<'_>, &[u8]) -> Result<(), Errno> + Send + Sync + 'static,
+    {
+        self.store_some(move |cx, data| store(cx, data).map(|()| data.len()))
+    }
+
+    /// What a write does, and how many bytes of it are taken.
+    #[must_use]
+    pub fn store_some<F>(mut self, store: F) -> Self
+    where
+        F: Fn(&mut Context<'_>, &[u8]) -> Result<usize, Errno> + Send + Sync + 'static,
     {
         self.store = Some(Box::new(store));
         self
@@ -341,8 +350,7 @@ impl File for Plain {
 
     fn write(&self, cx: &mut Context<'_>, _: &mut State, data: &[u8]) -> Result<usize, Errno> {
         let store = self.store.as_ref().ok_or(Errno::INVAL)?;
-        store(cx, data)?;
-        Ok(data.len())
+        store(cx, data)
     }
 }
 

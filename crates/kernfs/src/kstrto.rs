@@ -133,6 +133,23 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// `%x`: a hexadecimal number, with or without `0x`, of which the lower 32 bits are taken.
+    pub fn hex(&mut self) -> Option<u32> {
+        self.skip_space();
+        if matches!(self.0, [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit()) {
+            self.0 = &self.0[2..];
+        }
+        let length = self.0.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        (length > 0).then(|| {
+            let digits = digits
+                .iter()
+                .filter_map(|byte| char::from(*byte).to_digit(16));
+            digits.fold(0u32, |value, digit| value.wrapping_shl(4) | digit)
+        })
+    }
+
     /// This very character.
     pub fn literal(&mut self, byte: u8) -> Option<()> {
         let (first, rest) = self.0.split_first()?;

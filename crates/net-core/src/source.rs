@@ -1,7 +1,7 @@
 //! Where namespaces come from: the real ones in a running machine, made-up ones in tests.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -32,5 +32,16 @@ pub trait NamespaceSource: Send + Sync {
     /// leaves the ids to the machine's own table.
     fn peernet2id_alloc(&self, _net: NetId, _peer: NetId) -> Option<i32> {
         None
+    }
+}
+
+/// The namespace that a file's handler was told of.
+impl NetnsHandle for kernfs::Netns {
+    fn id(&self) -> NetId {
+        NetId(self.cookie)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd)
     }
 }

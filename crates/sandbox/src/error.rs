@@ -64,6 +64,18 @@ pub enum Error {
          `chmod 0666 /dev/net/tun`"
     )]
     NoTun(Errno),
+    /// No files can be served. The machine works without.
+    #[error(
+        "/dev/fuse is refused ({0}): there is no /sys/bus/netdevsim and no debugfs; run as root, or allow it with \
+         `modprobe fuse` and `chmod 0666 /dev/fuse`"
+    )]
+    NoFuse(Errno),
+    /// The served files cannot be mounted. The machine works without.
+    #[error(
+        "the machine's files cannot be mounted in /sys ({0}): there is no /sys/bus/netdevsim and no debugfs; in a \
+         container, allow mount(2) (e.g. `--cap-add SYS_ADMIN`)"
+    )]
+    NoGraft(Errno),
     /// The command cannot be executed.
     #[error("cannot run `{command}`: {source}")]
     Command {

@@ -1,14 +1,16 @@
 //! The kernel process: takes over the client sockets that the supervisor announces.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use kernfs::{Dir, View};
 use rustix::io::Errno;
 
 use crate::announce::Announcement;
 use crate::client;
 use crate::ctl;
 use crate::error::Error;
+use crate::files::{self, Trees};
 use crate::netns::Wire;
 use crate::relay::Pump;
 use crate::service::Service;
@@ -23,6 +25,8 @@ pub struct KernelSide {
     pub(crate) init_net: OwnedFd,
     pub(crate) init_net_cookie: u64,
     pub(crate) own_namespaces: bool,
+    /// The root of the served file system.
+    files: OnceLock<OwnedFd>,
 }
 
 impl KernelSide {
@@ -45,6 +49,7 @@ impl KernelSide {
             init_net,
             init_net_cookie,
             own_namespaces,
+            files: OnceLock::new(),
         })
     }
 
@@ -68,6 +73,18 @@ impl KernelSide {
         &self.init_net
     }
 
+    /// Shows the process tree these as its sysfs and debugfs, beside and over the real ones. To be called once, when the
+    /// buses are there.
+    ///
+    /// # Errors
+    /// [`Error::NoFuse`] or [`Error::NoGraft`]; then the tree sees the real ones only, and the machine works without.
+    pub fn serve_files(&self, sysfs: Dir, debugfs: Dir) -> Result<(), Error> {
+        let root = files::serve(Trees { sysfs, debugfs }, View(self.init_net_cookie))?;
+        // A second one stays hidden under the first.
+        let _ = self.files.set(root);
+        Ok(())
+    }
+
     /// Whether the machine is in user, mount and network namespaces of its own: it was not started by root.
     pub fn own_namespaces(&self) -> bool {
         self.own_namespaces
@@ -82,7 +99,8 @@ pub(crate) fn serve(
     service: Arc<dyn Service>,
 ) -> Result<(), Error> {
     let pump = Pump::start()?;
-    if sys::send(control.as_fd(), b"ready", 0).is_err() {
+    let files: Vec<_> = side.files.get().into_iter().map(AsFd::as_fd).collect();
+    if sys::send_with_fds(control.as_fd(), b"ready", &files).is_err() {
         return Ok(()); // the supervisor has given up, and said why
     }
     loop {

@@ -28,7 +28,7 @@ use crate::signals::{self, Signal, Signals};
 use crate::slots::Slots;
 use crate::supervisor::{Event, Settings, Supervisor};
 use crate::sys::{self, Fork};
-use crate::{ctl, filter, userns};
+use crate::{ctl, filter, mounts, userns};
 
 /// How a sandbox is to be made.
 #[derive(Clone, Debug)]
@@ -79,6 +79,9 @@ where
     let folder = ctl::Folder::create()?;
     if own_namespaces {
         userns::enter()?;
+    } else {
+        // Where the machine does not allow it, its files cannot be mounted, and then it says so.
+        let _ = mounts::own_sys();
     }
     let files = sys::raise_open_files();
     let slots = Slots::new().map_err(Error::system("map shared memory"))?;

@@ -15,6 +15,7 @@
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
 //! | namespaces and devices | `netns`, `tap`, `rtnl`, [`fib`] |
+//! | sysfs and debugfs | `files` |
 //! | the control socket | [`ctl`] |
 
 mod announce;
@@ -24,6 +25,7 @@ mod creds;
 pub mod ctl;
 mod error;
 pub mod fib;
+mod files;
 mod filter;
 mod kernel;
 mod launch;

@@ -1,4 +1,5 @@
-//! What an ordinary user's mount namespace needs: a writable `/run/netns`, and `/sys` of the new network namespace.
+//! What a mount namespace of the machine's own needs. For an ordinary user: a writable `/run/netns`, and `/sys` of the new
+//! network namespace. For root: a `/sys` in which nothing that is mounted is seen outside.
 //!
 //! `/run` belongs to the real root, so `ip netns add` could not make its folder there. A tmpfs covers it, and all that
 //! was there is bound back in. Nothing of this is seen outside the mount namespace.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-use crate::sys::Result;
+use crate::sys::{self, Result};
 
 /// Prepares the calling process's own mount namespace.
 pub(crate) fn prepare() -> Result<()> {
@@ -29,6 +30,16 @@ pub(crate) fn prepare() -> Result<()> {
     // Where the machine does not allow it, /sys goes on showing the outer namespace's devices.
     let _ = own_sysfs(Path::new("/sys"));
     Ok(())
+}
+
+/// Gives the calling process a mount namespace of its own in which only `/sys` is its own: what is mounted elsewhere, like
+/// the namespaces of `ip netns add`, goes in and out as before.
+pub(crate) fn own_sys() -> Result<()> {
+    sys::unshare(libc::CLONE_NEWNS)?;
+    rustix::mount::mount_change(
+        "/sys",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )
 }
 
 fn tmpfs(target: &Path) -> Result<()> {

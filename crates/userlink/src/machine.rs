@@ -132,7 +132,7 @@ impl Machine {
                 },
             ),
             netdevsim: Netdevsim::new(
-                drivers,
+                Arc::clone(&drivers),
                 Arc::clone(&net_core),
                 devlink,
                 netdevsim::Config {
@@ -149,6 +149,9 @@ impl Machine {
         modules
             .load(&mut held, &config.devices)
             .map_err(failed("load the drivers"))?;
+        if let Err(error) = side.serve_files(drivers.sysfs(), drivers.debugfs()) {
+            say_what_is_missing(&error, &klog);
+        }
         serve_dmesg(side, klog);
         clock::serve(side, machine_clock, virtual_clock);
 

@@ -16,11 +16,14 @@ if [ "$who" != here ]; then
         mount --bind "$from" "/mnt/$name"
         eval "$name=/mnt/$name"
     done
-    # The usual access to /dev/net/tun is 0666 (udev's rule); a machine without udev has the kernel's 0600.
-    if [ -c /dev/net/tun ] && [ "$(stat -c %a /dev/net/tun)" != 666 ]; then
-        mknod -m 666 /mnt/tun c 10 200
-        mount --bind /mnt/tun /dev/net/tun
-    fi
+    # The usual access to these is 0666 (udev's rules); a machine without udev has the kernel's 0600.
+    for device in net/tun:200 fuse:229; do
+        path=/dev/${device%:*}
+        if [ -c "$path" ] && [ "$(stat -c %a "$path")" != 666 ]; then
+            mknod -m 666 "/mnt/${device#*:}" c 10 "${device#*:}"
+            mount --bind "/mnt/${device#*:}" "$path"
+        fi
+    done
     cd /
 fi
 PATH=$BIN:/usr/bin:/bin:/usr/sbin:/sbin

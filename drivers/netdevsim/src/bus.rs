@@ -15,8 +15,9 @@ use netlink::KernelVersion;
 use rustix::io::Errno;
 
 use crate::MODULE_NAME;
-use crate::dev;
+use crate::peer::Peers;
 use crate::vfs::Vfs;
+use crate::{dev, sysfs};
 
 /// The list of devices, locked while one is being made or removed.
 static NSIM_BUS_DEV_LIST_LOCK: ClassKey = ClassKey::new("nsim_bus_dev_list_lock");
@@ -38,6 +39,7 @@ pub struct Netdevsim {
     devlink: Arc<Subsystem>,
     config: Config,
     bus_dev_list: order::Mutex<DriverLock, BTreeMap<u32, Arc<Device>>>,
+    peers: Peers,
 }
 
 /// What the bus knows about a device (`struct nsim_bus_dev`).
@@ -69,6 +71,7 @@ impl Netdevsim {
             devlink,
             config,
             bus_dev_list: order::Mutex::with_class(&NSIM_BUS_DEV_LIST_LOCK, BTreeMap::new()),
+            peers: Peers::new(),
         })
     }
 
@@ -84,7 +87,8 @@ impl Netdevsim {
         let driver = NsimDriver {
             module: Arc::clone(self),
         };
-        self.bus().register_driver(held, Arc::new(driver))
+        self.bus().register_driver(held, Arc::new(driver))?;
+        sysfs::make_bus_files(self)
     }
 
     /// Unloads the module: every device goes, then the driver (`bus.c: nsim_bus_exit`).
@@ -95,6 +99,8 @@ impl Netdevsim {
     where
         H: Before<DriverLock> + Before<DeviceLock>,
     {
+        // Not with the list locked: whoever is writing to them may be waiting for it.
+        sysfs::remove_bus_files(self);
         {
             let (mut list, mut held) = self.bus_dev_list.lock(held);
             while let Some((_, device)) = list.pop_first() {
@@ -127,8 +133,7 @@ impl Netdevsim {
         net: Arc<Net>,
     ) -> Result<Arc<Device>, Errno> {
         if id > MAX_ID {
-            let log = self.driver_core.klog();
-            log.err(format_args!("{MODULE_NAME}: Value of \"id\" is too big."));
+            self.pr_err("Value of \"id\" is too big.");
             return Err(Errno::INVAL);
         }
         let (mut list, mut held) = self.bus_dev_list.lock(held);
@@ -143,6 +148,8 @@ impl Netdevsim {
             initial_net: net,
         };
         let device = Device::new(&self.bus(), format!("{MODULE_NAME}{id}"), None, bus_dev);
+        let weak = Arc::downgrade(&device);
+        device.set_groups(move |dir| sysfs::make_device_files(&weak, dir));
         self.bus().add_device(&mut held.child_devices(), &device)?;
         list.insert(id, Arc::clone(&device));
         Ok(device)
@@ -159,8 +166,7 @@ impl Netdevsim {
         id: u32,
     ) -> Result<(), Errno> {
         if id > MAX_ID {
-            let log = self.driver_core.klog();
-            log.err(format_args!("{MODULE_NAME}: Value of \"id\" is too big."));
+            self.pr_err("Value of \"id\" is too big.");
             return Err(Errno::INVAL);
         }
         let (mut list, mut held) = self.bus_dev_list.lock(held);
@@ -189,6 +195,10 @@ impl Netdevsim {
     /// The machine's network namespaces and devices.
     pub fn net_core(&self) -> &Arc<NetCore> {
         &self.net_core
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// The machine's devlink subsystem.

@@ -45,11 +45,12 @@ impl Debugfs {
         }
     }
 
-    /// Makes the device's directory in the module's (`dev.c: nsim_dev_debugfs_init`).
+    /// Makes the device's directory in the module's (`dev.c: nsim_dev_debugfs_init`). `sleeps`: it is of a kernel in which
+    /// setting up UDP tunnel ports can be told to take its time.
     ///
     /// # Errors
     /// `EEXIST` when there is one of that name; then nothing was made.
-    pub(crate) fn init(&self, module: &Dir, name: &str) -> Result<(), Errno> {
+    pub(crate) fn init(&self, module: &Dir, name: &str, sleeps: bool) -> Result<(), Errno> {
         let ddir = module.create_dir(name.to_owned())?;
         let dirs = Dirs {
             ports: ddir.create_dir("ports")?,
@@ -62,6 +63,7 @@ impl Debugfs {
         ddir.create_file("test2", 0o600, self.test2.clone())?;
         ddir.create_file("dont_allow_reload", 0o600, self.dont_allow_reload.clone())?;
         ddir.create_file("fail_reload", 0o600, self.fail_reload.clone())?;
+        udp_ports(ddir, sleeps)?;
         self.dirs
             .set(dirs)
             .expect("a device is probed once and makes its files once");
@@ -95,4 +97,21 @@ impl Debugfs {
             "probe makes the directories before any object, and objects go before the device",
         )
     }
+}
+
+/// `udp_tunnels.c: nsim_udp_tunnels_debugfs_create`
+fn udp_ports(ddir: &Dir, sleeps: bool) -> Result<(), Errno> {
+    for name in [
+        "udp_ports_sync_all",
+        "udp_ports_open_only",
+        "udp_ports_ipv4_only",
+        "udp_ports_shared",
+        "udp_ports_static_iana_vxlan",
+    ] {
+        ddir.create_file(name, 0o600, Bool::new(false))?;
+    }
+    if sleeps {
+        ddir.create_file("udp_ports_sleep", 0o600, U32::new(0))?;
+    }
+    Ok(())
 }

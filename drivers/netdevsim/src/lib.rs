@@ -20,6 +20,8 @@
 //! | `region`, `resources` | devlink region and resources | `dev.c` |
 //! | `fib` | what fills the resources | `fib.c` |
 //! | `health` | devlink health reporters | `health.c` |
+//! | `sysfs`, `peer` | the files of the bus and of its devices | `bus.c` |
+//! | `port_files` | the debugfs files of a port | `netdev.c`, `ethtool.c` … |
 //! | [`debugfs`] | the debugfs directory, and the files of no object | `dev.c` |
 
 mod bpf;
@@ -33,11 +35,14 @@ mod hwstats;
 pub mod netdev;
 pub mod ops;
 pub mod params;
+mod peer;
+mod port_files;
 pub mod ports;
 mod psample;
 pub mod rates;
 mod region;
 mod resources;
+mod sysfs;
 pub mod traps;
 pub mod vfs;
 

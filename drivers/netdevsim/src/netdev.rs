@@ -19,7 +19,7 @@ pub(crate) struct Nsim {
 }
 
 impl Nsim {
-    /// Whether it is up.
+    /// Whether it is up (`netif_running`).
     pub(crate) fn is_up(&self) -> bool {
         self.netdev.is_up()
     }
@@ -49,16 +49,18 @@ pub(crate) fn create(
     dev: &NsimDev,
     port: &Arc<Port>,
     held: &mut Held<'_, DevlinkLock>,
+    perm_addr: Option<[u8; 6]>,
 ) -> Result<Nsim, Errno> {
+    let mac = perm_addr.unwrap_or_else(|| dev.module().driver_core().rng().eth_random_addr());
     if dev.module().config().udev_names {
         if let Some(name) = udev_name(dev, port) {
-            match create_named(dev, port, held, name) {
+            match create_named(dev, port, held, name, mac) {
                 Err(Errno::EXIST) => {}
                 result => return result,
             }
         }
     }
-    create_named(dev, port, held, "eth%d".to_owned())
+    create_named(dev, port, held, "eth%d".to_owned(), mac)
 }
 
 /// `eni10np1`: Ethernet, device 10 of the bus netdevsim, physical port name p1.
@@ -72,8 +74,8 @@ fn create_named<H: Before<Rtnl>>(
     port: &Arc<Port>,
     held: &mut Held<'_, H>,
     name: String,
+    mac: [u8; 6],
 ) -> Result<Nsim, Errno> {
-    let mac = dev.module().driver_core().rng().eth_random_addr();
     let this: Option<Arc<NsimDev>> = dev.device().drvdata();
     let ops = NsimNetdevOps {
         dev: this.as_ref().map_or_else(Weak::new, Arc::downgrade),
@@ -98,5 +100,6 @@ fn create_named<H: Before<Rtnl>>(
 #[inline(never)]
 pub(crate) fn destroy(dev: &NsimDev, ns: Nsim, held: &mut Held<'_, DevlinkLock>) {
     let net_core = dev.module().net_core();
+    dev.module().peers().part(&ns.netdev);
     net_core.unregister_netdev(held, &ns.netdev);
 }

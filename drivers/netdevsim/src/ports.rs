@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::dev::NsimDev;
 use crate::netdev::{self, Nsim};
+use crate::port_files;
 use crate::rates::NsimRate;
 use crate::resources;
 
@@ -85,15 +86,75 @@ pub(crate) fn del_vfs(dev: &NsimDev, devl: &mut Devl<'_>) {
     }
 }
 
-/// Adds the port of this number among those of its type (`dev.c: __nsim_dev_port_add`).
+/// Whether there is a port of this number among those of its type.
+pub(crate) fn is_there(dev: &NsimDev, ty: PortType, number: u32) -> bool {
+    let index = index(ty, number);
+    dev.port_list()
+        .iter()
+        .any(|port| port.ty == ty && port.port.index() == index)
+}
+
+/// Whether the network device of the port with this index is up.
+pub(crate) fn is_up(dev: &NsimDev, index: u32) -> bool {
+    dev.port_list()
+        .iter()
+        .any(|port| port.port.index() == index && port.ns.is_up())
+}
+
+/// Removes the port of this number (`dev.c: nsim_drv_port_del`).
 ///
 /// # Errors
-/// Those of the registrations; `EINVAL` for the port of a virtual function when there are none.
+/// `ENOENT` when there is none.
+pub(crate) fn del_one(
+    dev: &NsimDev,
+    devl: &mut Devl<'_>,
+    ty: PortType,
+    number: u32,
+) -> Result<(), Errno> {
+    let index = index(ty, number);
+    let port = {
+        let mut list = dev.port_list();
+        let at = list
+            .iter()
+            .position(|port| port.ty == ty && port.port.index() == index);
+        list.remove(at.ok_or(Errno::NOENT)?)
+    };
+    del(dev, devl, port);
+    Ok(())
+}
+
+/// Number of a port on the outside (`dev.c: nsim_dev_port_index`).
+fn index(ty: PortType, number: u32) -> u32 {
+    match ty {
+        PortType::Pf => number,
+        PortType::Vf => VF_PORT_INDEX_BASE.wrapping_add(number),
+    }
+}
+
+/// Adds the port of this number among those of its type.
+///
+/// # Errors
+/// As [`add_with_address`].
 pub(crate) fn add(
     dev: &NsimDev,
     devl: &mut Devl<'_>,
     ty: PortType,
     number: u32,
+) -> Result<(), Errno> {
+    add_with_address(dev, devl, ty, number, None)
+}
+
+/// Adds the port of this number among those of its type, with a hardware address of its own or any
+/// (`dev.c: __nsim_dev_port_add`).
+///
+/// # Errors
+/// Those of the registrations; `EINVAL` for the port of a virtual function when there are none.
+pub(crate) fn add_with_address(
+    dev: &NsimDev,
+    devl: &mut Devl<'_>,
+    ty: PortType,
+    number: u32,
+    perm_addr: Option<[u8; 6]>,
 ) -> Result<(), Errno> {
     let (index, flavour) = match ty {
         // On the outside the numbers begin with 1.
@@ -128,7 +189,9 @@ pub(crate) fn add(
         PortType::Pf => resources::port_register(dev, devl, index),
         PortType::Vf => Ok(()),
     };
-    let added = resources.and_then(|()| netdev_and_rate_create(dev, devl, &port, rate.as_ref()));
+    let added = resources
+        .and_then(|()| port_files::make(dev, index, rate.as_ref()))
+        .and_then(|()| netdev_and_rate_create(dev, devl, &port, rate.as_ref(), perm_addr));
     match added {
         Ok(ns) => {
             let port = NsimDevPort { ty, port, ns, rate };
@@ -137,6 +200,7 @@ pub(crate) fn add(
         }
         Err(errno) => {
             devl.rate_leaf_destroy(&port);
+            port_files::remove(dev, index);
             devl.port_resources_unregister(index);
             devl.port_unregister(&port);
             Err(errno)
@@ -149,6 +213,7 @@ fn netdev_and_rate_create(
     devl: &mut Devl<'_>,
     port: &Arc<Port>,
     rate: Option<&Arc<NsimRate>>,
+    perm_addr: Option<[u8; 6]>,
 ) -> Result<Nsim, Errno> {
     let rate_create = |devl: &mut Devl<'_>| match rate {
         Some(rate) => devl.rate_leaf_create(port, Arc::clone(rate), None),
@@ -157,9 +222,9 @@ fn netdev_and_rate_create(
     // Before 6.3 the driver gives the port its type when all is there; the core does it here when the network device appears.
     if !dev.module().kernel_is_at_least(6, 3) {
         rate_create(devl)?;
-        return netdev::create(dev, port, devl.held());
+        return netdev::create(dev, port, devl.held(), perm_addr);
     }
-    let ns = netdev::create(dev, port, devl.held())?;
+    let ns = netdev::create(dev, port, devl.held(), perm_addr)?;
     // It is the port's first, so there is no error.
     rate_create(devl)?;
     Ok(ns)
@@ -169,6 +234,7 @@ fn netdev_and_rate_create(
 fn del(dev: &NsimDev, devl: &mut Devl<'_>, port: NsimDevPort) {
     devl.rate_leaf_destroy(&port.port);
     netdev::destroy(dev, port.ns, devl.held());
+    port_files::remove(dev, port.port.index());
     devl.port_resources_unregister(port.port.index());
     devl.port_unregister(&port.port);
 }

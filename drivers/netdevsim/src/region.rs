@@ -74,6 +74,6 @@ fn take_snapshot(dev: &NsimDev) -> Result<(), Errno> {
     region.snapshot_create(&id, memory(dev)).inspect_err(|_| {
         log.err(format_args!(
             "{MODULE_NAME}: Failed to create region snapshot"
-        ))
+        ));
     })
 }

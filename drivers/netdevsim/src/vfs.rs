@@ -7,19 +7,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use devlink::Devl;
-use driver_core::LockedDevice;
-use kernfs::debugfs::U16;
+use driver_core::{Device, LockedDevice};
+use kernfs::debugfs::{Plain, U16};
+use kernfs::{Dir, kstrto};
 use lock_order::DevlinkLock;
 use lockdep::order::{Before, Held};
 use netlink::ExtAck;
 use rustix::io::Errno;
 
-use crate::MODULE_NAME;
+use crate::bus::NsimBusDev;
 use crate::dev::NsimDev;
 use crate::ports::{self, PortType, VF_PORT_INDEX_BASE};
+use crate::{MODULE_NAME, sysfs};
 
 /// As many virtual functions as a device can have before anybody says otherwise (`NSIM_BUS_DEV_MAX_VFS`).
 const MAX_VFS_DEFAULT: u32 = 4;
+
+/// Texts for `max_vfs` are shorter than this.
+const MAX_VFS_TEXT: usize = 10;
+
+/// As many configurations as the kernel allocates in one piece: 4 MiB of 24 bytes each.
+const MOST_CONFIGS: u32 = (4 << 20) / 24;
 
 /// `DEVLINK_ESWITCH_MODE_LEGACY`.
 pub(crate) const LEGACY: u16 = 0;
@@ -121,7 +129,7 @@ pub fn configure(device: &mut LockedDevice<'_>, num_vfs: u32) -> Result<(), Errn
 /// Changes how many virtual functions there can be: what writing to `max_vfs` does (`dev.c: nsim_bus_dev_max_vfs_write`).
 ///
 /// # Errors
-/// `ERANGE` for more than there are port numbers; `EBUSY` while there are virtual functions.
+/// `ERANGE` for more than there are port numbers, `ENOMEM` for more than the kernel has memory for in one piece; `EBUSY` while there are virtual functions.
 pub fn set_max<H: Before<DevlinkLock>>(
     dev: &NsimDev,
     held: &mut Held<'_, H>,
@@ -129,6 +137,9 @@ pub fn set_max<H: Before<DevlinkLock>>(
 ) -> Result<(), Errno> {
     if max > u32::MAX - VF_PORT_INDEX_BASE {
         return Err(Errno::RANGE);
+    }
+    if max > MOST_CONFIGS {
+        return Err(Errno::NOMEM);
     }
     let devlink = dev.devlink();
     let _devl = devlink.lock(held);
@@ -138,6 +149,33 @@ pub fn set_max<H: Before<DevlinkLock>>(
     }
     *dev.vf_configs() = configs(max);
     vfs.max.store(max, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Makes the file `max_vfs` (`dev.c: nsim_dev_max_vfs_fops`).
+///
+/// # Errors
+/// `EEXIST` when it is there.
+pub(crate) fn make_files(ddir: &Dir, device: &Arc<Device>) -> Result<(), Errno> {
+    let (shown, stored) = (Arc::downgrade(device), Arc::downgrade(device));
+    let file = Plain::new()
+        .show(move |_| {
+            let device = shown.upgrade().ok_or(Errno::NODEV)?;
+            let bus_dev = device.data::<NsimBusDev>().ok_or(Errno::NODEV)?;
+            Ok(format!("{}\n", bus_dev.vfs.max()))
+        })
+        .store_some(move |cx, text| {
+            if cx.offset() != 0 {
+                return Ok(0);
+            }
+            if text.len() >= MAX_VFS_TEXT {
+                return Err(Errno::NOSPC);
+            }
+            let max = kstrto::uint(text, 10).map_err(|_| Errno::INVAL)?;
+            sysfs::with_device(&stored, cx, |dev, locked| set_max(dev, locked.held(), max))?;
+            Ok(text.len())
+        });
+    ddir.create_file("max_vfs", 0o600, file)?;
     Ok(())
 }
 

@@ -311,12 +311,51 @@ fn root_runs_in_the_namespaces_of_the_caller() {
     let Some(machine) = Machine::new(Who::Root) else {
         return;
     };
-    let places = "readlink /proc/self/ns/net /proc/self/ns/user /proc/self/ns/mnt";
+    let places = "readlink /proc/self/ns/net /proc/self/ns/user /proc/self/ns/pid";
     let ran = machine
         .outside(&format!("{places}; userlink run sh -c '{places}'"))
         .good();
     let lines: Vec<&str> = ran.out.lines().collect();
     assert_eq!(lines[..3], lines[3..], "{}", ran.tail());
+}
+
+/// Root's machine has a `/sys` of its own, which is not seen outside; what is mounted elsewhere goes both ways.
+#[test]
+fn only_sys_is_roots_machines_own() {
+    let Some(machine) = Machine::new(Who::Root) else {
+        return;
+    };
+    let script = "mount --make-shared /; mount --make-shared /run; mount --make-shared /sys
+        ip netns add before
+        userlink run sh -c 'ip netns exec before true && ip netns add inside && ls -d /sys/bus/netdevsim'
+        ip netns exec inside ip link show lo >/dev/null && echo seen outside
+        ls -d /sys/bus/netdevsim 2>/dev/null; grep -c ' - fuse ' /proc/self/mountinfo";
+    let ran = machine.outside(script);
+    assert_eq!(
+        ran.out,
+        "/sys/bus/netdevsim\nseen outside\n0\n",
+        "{}",
+        ran.tail()
+    );
+}
+
+/// Without files everything else works, and one line says what is missing.
+#[test]
+fn refused_fuse_is_one_sentence_with_the_remedy() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let refuse = compiled("refuse");
+    let ran = machine
+        .outside(&format!("{refuse} fuse userlink run devlink port show"))
+        .good();
+    assert!(ran.out.contains("flavour physical"), "{}", ran.tail());
+    let about: Vec<&str> = lines(&ran)
+        .into_iter()
+        .filter(|line| line.contains("/dev/fuse"))
+        .collect();
+    assert_eq!(about.len(), 1, "{}", ran.tail());
+    assert!(about[0].contains("chmod"), "{}", ran.tail());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod clients;
 mod command;
+mod files;
 mod hostile;
 mod identity;
 mod leaks;

@@ -1,4 +1,4 @@
-// refuse WHAT COMMAND...: run COMMAND where the system refuses WHAT (EPERM): seccomp, userns, mount or tun.
+// refuse WHAT COMMAND...: run COMMAND where the system refuses WHAT (EPERM): seccomp, userns, mount, tun or fuse.
 // It stands for containers and hardened machines, whose refusals look the same from inside.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,6 +30,7 @@ int main(int argc, char **argv)
 		LOAD(nr), IS(SYS_ioctl, 0, 3), LOAD(args[1]), IS(TUNSETIFF, 0, 1), REFUSE, ALLOW,
 	};
 	struct sock_filter mount[] = { LOAD(nr), IS(SYS_mount, 0, 1), REFUSE, ALLOW };
+	struct sock_filter fuse[] = { LOAD(nr), IS(SYS_fsopen, 0, 1), REFUSE, ALLOW };
 	struct sock_fprog program = { 0 };
 
 	if (argc < 3)
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
 		program = (struct sock_fprog){ sizeof tun / sizeof *tun, tun };
 	else if (!strcmp(argv[1], "mount"))
 		program = (struct sock_fprog){ sizeof mount / sizeof *mount, mount };
+	else if (!strcmp(argv[1], "fuse"))
+		program = (struct sock_fprog){ sizeof fuse / sizeof *fuse, fuse };
 	else
 		return 2;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {

@@ -1,0 +1,416 @@
+//! The FUSE server: shows the trees to the real kernel.
+//!
+//! Nothing is ever cached: entries live for no time, files are read directly. So what a program sees is what there is, and
+//! each request carries the thread that made it. Looking up is answered at once; reading and writing, which may wait, on a
+//! [`Pool`].
+//!
+//! ```text
+//! /COOKIE/sys/...      sysfs as a mount that belongs to the network namespace COOKIE shows it
+//! /COOKIE/debug/...    debugfs
+//! ```
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+use kernfs::{Access, Kind, Node, OpenFile, PAGE_SIZE, View};
+
+use super::Trees;
+use super::caller::Requester;
+use super::inodes::{Inode, Inodes};
+use super::pool::Pool;
+
+/// Nothing is remembered.
+const TTL: Duration = Duration::ZERO;
+
+/// The most that is read or written at once.
+const MAX_WRITE: u32 = 1 << 20;
+
+/// Names of the two trees in a view.
+const SYSFS: &str = "sys";
+const DEBUGFS: &str = "debug";
+
+/// What an open handle stands for.
+enum Opened {
+    File(Arc<OpenFile>),
+    /// The entries when the directory was opened.
+    Directory(Vec<(FileType, String)>),
+}
+
+/// See the module's text.
+pub(super) struct Server {
+    trees: Trees,
+    inodes: Inodes,
+    pool: Pool,
+    opened: Mutex<(u64, HashMap<u64, Arc<Opened>>)>,
+    since: SystemTime,
+}
+
+impl Server {
+    pub(super) fn new(trees: Trees) -> Self {
+        Server {
+            trees,
+            inodes: Inodes::default(),
+            pool: Pool::default(),
+            opened: Mutex::default(),
+            since: SystemTime::now(),
+        }
+    }
+
+    fn opened(&self) -> MutexGuard<'_, (u64, HashMap<u64, Arc<Opened>>)> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, opened: Opened) -> FileHandle {
+        let mut table = self.opened();
+        table.0 += 1;
+        let number = table.0;
+        table.1.insert(number, Arc::new(opened));
+        FileHandle(number)
+    }
+
+    fn handle(&self, handle: FileHandle) -> Option<Arc<Opened>> {
+        self.opened().1.get(&handle.0).cloned()
+    }
+
+    fn file(&self, handle: FileHandle) -> Option<Arc<OpenFile>> {
+        match &*self.handle(handle)? {
+            Opened::File(file) => Some(Arc::clone(file)),
+            Opened::Directory(_) => None,
+        }
+    }
+
+    fn release(&self, handle: FileHandle) {
+        let gone = self.opened().1.remove(&handle.0);
+        drop(gone);
+    }
+
+    fn find(&self, parent: &Inode, name: &str) -> Option<Inode> {
+        match parent {
+            Inode::Root => name.parse().ok().map(|cookie| Inode::View(View(cookie))),
+            Inode::View(view) => match name {
+                SYSFS => Some(Inode::Node(*view, Arc::clone(self.trees.sysfs.node()))),
+                DEBUGFS => Some(Inode::Node(*view, Arc::clone(self.trees.debugfs.node()))),
+                _ => None,
+            },
+            Inode::Node(view, node) => {
+                let found = node.lookup(*view, name)?;
+                Some(Inode::Node(*view, found))
+            }
+        }
+    }
+
+    fn entries(&self, inode: &Inode) -> Vec<(FileType, String)> {
+        let directory = |name: &str| (FileType::Directory, name.to_owned());
+        let mut entries = vec![directory("."), directory("..")];
+        match inode {
+            Inode::Root => {}
+            Inode::View(_) => entries.extend([directory(SYSFS), directory(DEBUGFS)]),
+            Inode::Node(view, node) => {
+                let found = node.entries(*view);
+                entries.extend(
+                    found
+                        .iter()
+                        .map(|node| (kind(node), node.name().to_owned())),
+                );
+            }
+        }
+        entries
+    }
+
+    fn attributes(&self, number: u64, inode: &Inode) -> FileAttr {
+        let (kind, perm, size) = match inode {
+            Inode::Root | Inode::View(_) => (FileType::Directory, 0o755, 0),
+            Inode::Node(_, node) => {
+                let size = match node.kind() {
+                    Kind::File(_) => PAGE_SIZE as u64,
+                    Kind::Link(target) => target.len() as u64,
+                    Kind::Dir(_) | Kind::Dynamic(_) => 0,
+                };
+                (kind(node), node.mode(), size)
+            }
+        };
+        FileAttr {
+            ino: INodeNo(number),
+            size,
+            blocks: 0,
+            atime: self.since,
+            mtime: self.since,
+            ctime: self.since,
+            crtime: self.since,
+            kind,
+            perm,
+            nlink: if kind == FileType::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: PAGE_SIZE as u32,
+            flags: 0,
+        }
+    }
+}
+
+fn kind(node: &Node) -> FileType {
+    match node.kind() {
+        Kind::Dir(_) | Kind::Dynamic(_) => FileType::Directory,
+        Kind::File(_) => FileType::RegularFile,
+        Kind::Link(_) => FileType::Symlink,
+    }
+}
+
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_i32(errno.raw_os_error())
+}
+
+impl Filesystem for Server {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // The nearest that the kernel allows is fine.
+        let _ = config.set_max_write(MAX_WRITE);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = self
+            .inodes
+            .get(parent.0)
+            .and_then(|parent| self.find(&parent, name.to_str()?));
+        match found {
+            Some(inode) => {
+                let number = self.inodes.tell(&inode);
+                reply.entry(&TTL, &self.attributes(number, &inode), Generation(0));
+            }
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn forget(&self, _: &Request, number: INodeNo, times: u64) {
+        self.inodes.forget(number.0, times);
+    }
+
+    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.inodes.get(number.0) {
+            Some(inode) => reply.attr(&TTL, &self.attributes(number.0, &inode)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    /// A shell's `>` truncates, which means nothing here; modes and owners stay what they are.
+    fn setattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        if mode.is_some() || uid.is_some() || gid.is_some() {
+            reply.error(Errno::EPERM);
+        } else {
+            self.getattr(request, number, handle, reply);
+        }
+    }
+
+    fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
+        match self.inodes.get(number.0) {
+            Some(Inode::Node(_, node)) => match node.kind() {
+                Kind::Link(target) => reply.data(target.as_bytes()),
+                _ => reply.error(Errno::EINVAL),
+            },
+            _ => reply.error(Errno::EINVAL),
+        }
+    }
+
+    // What sysfs says to who wants to make or remove something by hand.
+
+    fn create(
+        &self,
+        _: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::EACCES);
+    }
+
+    fn mknod(
+        &self,
+        _: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn mkdir(
+        &self,
+        _: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn unlink(&self, _: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn rmdir(&self, _: &Request, _parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EPERM);
+    }
+
+    fn open(&self, _: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let Some(Inode::Node(_, node)) = self.inodes.get(number.0) else {
+            return reply.error(Errno::EISDIR);
+        };
+        let mode = flags.acc_mode();
+        let access = Access {
+            read: mode != OpenAccMode::O_WRONLY,
+            write: mode != OpenAccMode::O_RDONLY,
+        };
+        match node.open(access) {
+            Ok(file) => {
+                let handle = self.keep(Opened::File(Arc::new(file)));
+                reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO);
+            }
+            Err(error) => reply.error(errno(error)),
+        }
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let Some(file) = self.file(handle) else {
+            return reply.error(Errno::EBADF);
+        };
+        let requester = Requester { tid: request.pid() };
+        self.pool
+            .run(move || match file.read(&requester, offset, size as usize) {
+                Ok(data) => reply.data(&data),
+                Err(error) => reply.error(errno(error)),
+            });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let Some(file) = self.file(handle) else {
+            return reply.error(Errno::EBADF);
+        };
+        let requester = Requester { tid: request.pid() };
+        let data = data.to_vec();
+        self.pool
+            .run(move || match file.write(&requester, offset, &data) {
+                Ok(length) => reply.written(length as u32),
+                Err(error) => reply.error(errno(error)),
+            });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        Self::release(self, handle);
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        match self.inodes.get(number.0) {
+            Some(inode) => {
+                let entries = self.entries(&inode);
+                reply.opened(self.keep(Opened::Directory(entries)), FopenFlags::empty());
+            }
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let Some(opened) = self.handle(handle) else {
+            return reply.error(Errno::EBADF);
+        };
+        let Opened::Directory(entries) = &*opened else {
+            return reply.error(Errno::ENOTDIR);
+        };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (place, (kind, name)) in entries.iter().enumerate().skip(from) {
+            if reply.add(number, place as u64 + 1, *kind, name) {
+                break;
+            }
+        }
+        reply.ok();
+    }
+
+    fn releasedir(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        Self::release(self, handle);
+        reply.ok();
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
