@@ -71,9 +71,10 @@ fn take_snapshot(dev: &NsimDev) -> Result<(), Errno> {
         .region_snapshot_id_get()
         .inspect_err(|_| log.err(format_args!("{MODULE_NAME}: Failed to get snapshot id")))?;
     let region = dev.dummy_region().clone().ok_or(Errno::NODEV)?;
-    region.snapshot_create(&id, memory(dev)).inspect_err(|_| {
-        log.err(format_args!(
-            "{MODULE_NAME}: Failed to create region snapshot"
-        ));
-    })
+    let created = region.snapshot_create(&id, memory(dev));
+    if created.is_err() {
+        let text = format_args!("{MODULE_NAME}: Failed to create region snapshot");
+        log.err(text);
+    }
+    created
 }

@@ -1,7 +1,7 @@
 //! A client of the fake machine: sends datagrams, keeps what comes back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use net_core::testutil::FakeNetns;
@@ -13,12 +13,18 @@ use rustix::io::Errno;
 
 use super::{CONFIG_GROUP, Machine};
 
+/// What a client has not read yet, and how many datagrams that can be; 0 is any number.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<Vec<u8>>>>);
+struct Inbox(Arc<Mutex<Vec<Vec<u8>>>>, Arc<AtomicUsize>);
 
 impl Transport for Inbox {
     fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        self.0.lock().unwrap().push(datagram.to_vec());
+        let mut unread = self.0.lock().unwrap();
+        let room = self.1.load(Ordering::Relaxed);
+        if room > 0 && unread.len() >= room {
+            return Err(SendError::Full);
+        }
+        unread.push(datagram.to_vec());
         Ok(())
     }
 }
@@ -176,6 +182,10 @@ impl Body {
         self.raw(attr.number(), &value.to_ne_bytes())
     }
 
+    pub fn u64(self, attr: Attr<kind::U64>, value: u64) -> Self {
+        self.raw(attr.number(), &value.to_ne_bytes())
+    }
+
     pub fn uint(self, attr: Attr<kind::Uint>, value: u32) -> Self {
         self.raw(attr.number(), &value.to_ne_bytes())
     }
@@ -254,6 +264,19 @@ impl Client {
     pub fn exchange(&self, datagram: &[u8]) -> Vec<Vec<u8>> {
         self.genl.receive(&self.socket, &self.process, datagram);
         self.drain()
+    }
+
+    /// Reads slowly from now on: so many datagrams are kept, and what is more waits for [`resume`](Self::resume).
+    pub fn slow(self, room: usize) -> Self {
+        self.inbox.1.store(room, Ordering::Relaxed);
+        self
+    }
+
+    /// Reads at once from now on, and goes on with the dump that waits.
+    pub fn resume(&self) -> Vec<Message> {
+        self.inbox.1.store(0, Ordering::Relaxed);
+        self.genl.resume(&self.socket);
+        self.notifications()
     }
 
     /// The datagrams that have come since the last look.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use devlink::Subsystem;
 use driver_core::bus::PlainBus;
-use driver_core::{Bus, Device, DriverCore};
+use driver_core::{Bus, Device, DriverCore, ManualClock, SeededRng};
 use lockdep::order::Held;
 use net_core::NetCore;
 use net_core::testutil::FakeNamespaces;
@@ -43,9 +43,20 @@ impl Machine {
         Self::with_family_id(kernel, 21)
     }
 
+    /// A machine whose time stands still until the test moves it on.
+    pub fn with_clock(kernel: KernelVersion) -> (Self, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new());
+        let rng = Arc::new(SeededRng::new(1));
+        let drivers = DriverCore::new(Arc::<ManualClock>::clone(&clock), rng);
+        (Self::on(drivers, kernel, 21), clock)
+    }
+
     pub fn with_family_id(kernel: KernelVersion, family_id: u16) -> Self {
+        Self::on(DriverCore::real_time(1), kernel, family_id)
+    }
+
+    fn on(drivers: Arc<DriverCore>, kernel: KernelVersion, family_id: u16) -> Self {
         let mut held = Held::root();
-        let drivers = DriverCore::real_time(1);
         let (net_core, namespaces) = FakeNamespaces::machine(Arc::clone(&drivers));
         let genl = Genl::new(kernel, Upstream::None);
         let subsystem = Subsystem::init(&mut held, &net_core, &genl, family_id, CONFIG_GROUP)
