@@ -287,6 +287,7 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
     let mut session = service.open(Arc::clone(socket));
     socket.slot.set_attached();
     let mut buffer = vec![0; LONGEST_REQUEST];
+    let supervisor = supervisor_pid();
     loop {
         if session.wants_room() {
             let wanted = PollFlags::IN | PollFlags::OUT;
@@ -313,7 +314,10 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
             Ok(received) if received.length > 0 || received.stamp.is_some() => received,
             _ => break,
         };
-        let stamp = received.stamp.unwrap_or_default();
+        let mut stamp = received.stamp.unwrap_or_default();
+        if stamp.pid == supervisor {
+            stamp = socket.slot.vouched_sender();
+        }
         socket.bind_to(stamp.pid);
         socket.counters.requests.fetch_add(1, Ordering::Relaxed);
         let datagram = &buffer[..received.length.min(LONGEST_REQUEST)];
@@ -322,6 +326,11 @@ fn serve(socket: &Arc<ClientSocket>, service: &dyn Service) {
     // The session may use the socket until its end.
     drop(session);
     drop(close);
+}
+
+/// The process that made this one, and that sends in its clients' stead.
+fn supervisor_pid() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
 }
 
 impl Sender {

@@ -34,6 +34,7 @@ const fn high(argument: u32) -> u32 {
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const SO_RCVBUF: u32 = 8;
@@ -73,6 +74,19 @@ const fn equal_or_skip(value: u32, otherwise: u8) -> Instruction {
         k: value,
     }
 }
+
+/// Goes on with the next instruction when at least, else skips `otherwise` instructions.
+const fn at_least_or_skip(value: u32, otherwise: u8) -> Instruction {
+    Instruction {
+        code: JUMP_AT_LEAST,
+        jt: 0,
+        jf: otherwise,
+        k: value,
+    }
+}
+
+/// Bytes of the shortest request that may be slow. It names an object and says what to do with it, in three attributes.
+const SHORTEST_SLOW_REQUEST: u32 = 56;
 
 const ALLOW: Instruction = ret(libc::SECCOMP_RET_ALLOW);
 const TRAP: Instruction = ret(libc::SECCOMP_RET_USER_NOTIF);
@@ -129,6 +143,18 @@ fn program(native_receive: bool) -> Vec<Instruction> {
         ),
     ];
     if !native_receive {
+        // To a netlink address, and not so short that the request can only be for the real kernel or for many objects.
+        calls.push((
+            libc::SYS_sendto,
+            vec![
+                load(low(5)),
+                equal_or_skip(12, 3),
+                load(low(2)),
+                at_least_or_skip(SHORTEST_SLOW_REQUEST, 1),
+                TRAP,
+                ALLOW,
+            ],
+        ));
         calls.push((libc::SYS_recvmsg, vec![TRAP]));
         calls.push((libc::SYS_recvmmsg, vec![TRAP]));
         // Only with a place for the sender's address: without one there is nothing of ours to show.
@@ -234,6 +260,7 @@ mod tests {
                     word = u32::from_le_bytes(data[at..at + 4].try_into().unwrap());
                 }
                 JUMP_EQUAL => at += usize::from(if word == k { jt } else { jf }),
+                JUMP_AT_LEAST => at += usize::from(if word >= k { jt } else { jf }),
                 RETURN => return k,
                 _ => panic!("unknown instruction {code:#x}"),
             }
@@ -286,6 +313,14 @@ mod tests {
             assert!(!trapped(true, nr, [3, 1, 1, 0, high_pointer, 0]));
         }
         assert!(trapped(true, libc::SYS_getsockname, [3, 1, 1, 0, 0, 0]));
+        assert!(!trapped(true, libc::SYS_sendto, [3, 1, 68, 0, 1, 12]));
+    }
+
+    #[test]
+    fn traps_sends_of_some_length_to_a_netlink_address() {
+        assert!(trapped(false, libc::SYS_sendto, [3, 1, 68, 0, 1, 12]));
+        assert!(!trapped(false, libc::SYS_sendto, [3, 1, 52, 0, 1, 12]));
+        assert!(!trapped(false, libc::SYS_sendto, [3, 1, 68, 0, 1, 16]));
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub struct Options {
     pub native_receive: bool,
     /// The numbers of our own multicast groups, at most 32.
     pub groups: Range<u32>,
+    /// The message type and the generic netlink command of requests that take long: their sender waits in its call until they
+    /// are answered, as with the real kernel. With native receiving nobody does.
+    pub slow_requests: Vec<(u16, u8)>,
     /// Variables that the command gets besides those of the caller.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -122,6 +125,7 @@ where
     let listener = command_process.listener(&to_command)?;
     let settings = Settings {
         groups: options.groups,
+        slow_requests: options.slow_requests,
     };
     kernel.await_ready(&ours)?;
     command_process.check_inspectable()?;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-use crate::sys;
+use crate::sys::{self, Stamp};
 
 /// The most client sockets at one time.
 pub(crate) const SLOTS: usize = 4096;
@@ -83,6 +83,10 @@ pub(crate) struct Slot {
     pub(crate) overrun: AtomicU32,
     /// The largest buffer the client has received with, in bytes; 0: unknown.
     pub(crate) longest_receive: AtomicU32,
+    /// Who sent the request that the supervisor sends in a client's stead.
+    pub(crate) sender_pid: AtomicU32,
+    pub(crate) sender_uid: AtomicU32,
+    pub(crate) sender_gid: AtomicU32,
     /// 1: the service has opened its session.
     attached: AtomicU32,
     /// 1: the service has given the socket up.
@@ -92,6 +96,15 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn options(&self) -> SocketOptions {
         SocketOptions(self.options.load(Ordering::Acquire))
+    }
+
+    /// Who sent the request that the supervisor has sent.
+    pub(crate) fn vouched_sender(&self) -> Stamp {
+        Stamp {
+            pid: self.sender_pid.load(Ordering::Acquire),
+            uid: self.sender_uid.load(Ordering::Relaxed),
+            gid: self.sender_gid.load(Ordering::Relaxed),
+        }
     }
 
     /// Keeps the other process from sending to this client while the guard lives.
@@ -238,6 +251,9 @@ impl Slots {
             &slot.groups,
             &slot.overrun,
             &slot.longest_receive,
+            &slot.sender_pid,
+            &slot.sender_uid,
+            &slot.sender_gid,
             &slot.attached,
             &slot.abandoned,
         ] {

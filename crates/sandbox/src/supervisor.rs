@@ -6,13 +6,14 @@
 //! descriptor passing, which a (process, number) pair would not.
 //!
 //! The supervisor never keeps the client's end of a pair, or the kernel process would not learn that the client closed
-//! it. The one exception, receives that wait for data, is reaped as soon as the caller is gone ([`parked`]).
+//! it. The one exception, calls that wait for data, is reaped as soon as the caller is gone ([`parked`]).
 
 mod names;
 mod options;
 mod parked;
 mod pending;
 mod receive;
+mod send;
 mod socket;
 mod threads;
 
@@ -74,6 +75,8 @@ impl Tag {
 pub(crate) struct Settings {
     /// The multicast groups of our own families.
     pub(crate) groups: Range<u32>,
+    /// The message type and the command of requests during which their sender waits.
+    pub(crate) slow_requests: Vec<(u16, u8)>,
 }
 
 /// Whose socket a trapped call is about.
@@ -277,6 +280,7 @@ impl Supervisor {
         match call.nr {
             libc::SYS_socket => self.socket(&call),
             libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_recvfrom => self.receive(&call),
+            libc::SYS_sendto => self.send(&call),
             libc::SYS_bind => self.on_ours(&call, Self::bind),
             libc::SYS_connect => self.on_ours(&call, Self::connect),
             libc::SYS_getsockname => self.on_ours(&call, Self::getsockname),

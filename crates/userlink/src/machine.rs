@@ -29,7 +29,7 @@ use crate::devices::DeviceSpec;
 use crate::session::ClientSession;
 
 /// devlink's family id. The real kernel gives out ids from 19 upwards, and 1023 is the last one: the far end is free.
-const FAMILY_ID: u16 = 1023;
+pub(crate) const FAMILY_ID: u16 = 1023;
 
 /// devlink's multicast group `config`, far from those that the real kernel gives out, for the same reason.
 pub(crate) const GROUPS: Range<u32> = 1023..1024;

@@ -27,6 +27,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
     let options = Options {
         native_receive,
         groups: machine::GROUPS,
+        slow_requests: vec![(machine::FAMILY_ID, netlink::cmd::FLASH_UPDATE)],
         environment: Vec::new(),
     };
     let outcome = sandbox::run(options, &command, |side| Machine::boot(config, side))?;

@@ -1,4 +1,4 @@
-//! Receives that wait for data, as a blocking socket's do.
+//! Receives that wait for data, as a blocking socket's do, and sends that wait for the answer.
 //!
 //! Each keeps a copy of the client's end, so it must go when its caller is gone: killed, or interrupted by a signal
 //! and perhaps about to close the socket. And its caller must be interrupted when it has a signal to take ([`pending`]).
@@ -25,11 +25,20 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// How often a waiting receive is looked at in the end.
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
+/// What a call waits to do when there is data.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// Receive it.
+    Receive(Receive),
+    /// Return, for so many bytes have been sent and this is the answer, which the client receives in another call.
+    Sent(i64),
+}
+
 #[derive(Debug)]
 struct Waiting {
     id: u32,
     call: Notification,
-    receive: Receive,
+    what: Wait,
     fd: OwnedFd,
     slot: u32,
     /// When `SO_RCVTIMEO` ends it.
@@ -79,7 +88,7 @@ impl Supervisor {
     pub(super) fn park(
         &mut self,
         call: Notification,
-        receive: Receive,
+        what: Wait,
         fd: OwnedFd,
         slot: u32,
         timeout: Option<Duration>,
@@ -89,7 +98,7 @@ impl Supervisor {
         self.parked.waiting.push(Waiting {
             id: self.parked.next_id,
             call,
-            receive,
+            what,
             fd,
             slot,
             deadline: timeout.map(|timeout| now + timeout),
@@ -123,6 +132,14 @@ impl Supervisor {
         if let Some(end) = &waiting.end {
             let _ = epoll::add(&self.epoll, end, tag, epoll::EventFlags::IN);
         }
+    }
+
+    /// Whether a sender waits for the answer on this socket.
+    pub(super) fn is_held(&self, slot: u32) -> bool {
+        self.parked
+            .waiting
+            .iter()
+            .any(|waiting| waiting.slot == slot && matches!(waiting.what, Wait::Sent(_)))
     }
 
     fn unpark(&mut self, index: usize) -> Waiting {
@@ -161,12 +178,15 @@ impl Supervisor {
             return;
         }
         let mut waiting = self.parked.waiting.swap_remove(index);
-        let progress = self.try_receive(
-            &waiting.call,
-            &waiting.receive,
-            waiting.fd.as_fd(),
-            waiting.slot,
-        );
+        let progress = match &waiting.what {
+            Wait::Receive(receive) => {
+                self.try_receive(&waiting.call, receive, waiting.fd.as_fd(), waiting.slot)
+            }
+            Wait::Sent(length) => {
+                self.answer(&waiting.call, Ok(*length));
+                Progress::Done
+            }
+        };
         if progress == Progress::MustWait {
             self.parked.waiting.push(waiting);
             return;
@@ -201,6 +221,14 @@ impl Supervisor {
             return;
         }
         let pending = pending::of_thread(waiting.call.tid);
+        if let (Wait::Sent(length), Pending::Certain | Pending::Perhaps) = (&waiting.what, pending)
+        {
+            // What is sent is sent; the signal comes after the call.
+            let length = *length;
+            let waiting = self.unpark(index);
+            self.answer(&waiting.call, Ok(length));
+            return;
+        }
         match pending {
             Pending::Certain => {
                 let waiting = self.unpark(index);

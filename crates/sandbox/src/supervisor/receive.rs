@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
+use super::parked::Wait;
 use super::{ClientEnd, Supervisor};
 use crate::slots::Slot;
 use crate::sys::{self, Notification, Result};
@@ -234,7 +235,8 @@ impl Supervisor {
         }
         let timeout =
             rustix::net::sockopt::socket_timeout(&fd, rustix::net::sockopt::Timeout::Recv);
-        self.park(*call, receive, fd, slot, timeout.unwrap_or(None));
+        let wait = Wait::Receive(receive);
+        self.park(*call, wait, fd, slot, timeout.unwrap_or(None));
     }
 
     /// Receives if there is something to receive.

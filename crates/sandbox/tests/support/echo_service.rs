@@ -158,6 +158,7 @@ fn main() -> ExitCode {
     let options = Options {
         native_receive,
         groups: GROUP..GROUP + 1,
+        slow_requests: Vec::new(),
         environment: Vec::new(),
     };
     match sandbox::run(options, &command, machine) {

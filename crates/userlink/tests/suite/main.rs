@@ -6,6 +6,7 @@
 mod clients;
 mod command;
 mod files;
+mod flash;
 mod hostile;
 mod identity;
 mod leaks;
