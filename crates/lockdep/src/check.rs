@@ -20,6 +20,8 @@ pub(crate) struct Check<'a> {
     pub(crate) next: HeldLock,
     pub(crate) site: &'static Location<'static>,
     pub(crate) stack: Stack,
+    /// The same, for what is remembered.
+    pub(crate) kept: Stack,
 }
 
 /// What holding a lock of the same class already amounts to.
@@ -112,7 +114,7 @@ impl Check<'_> {
 
     /// Remembers a context of the lock's class and reports what is wrong with it.
     pub(crate) fn mark(&mut self, context: Context) {
-        let stack = self.stack.clone();
+        let stack = self.kept.clone();
         let id = self.next.word.class();
         let Some(conflict) = self.graph.mark(self.next.word, context, &stack) else {
             return;
@@ -231,7 +233,7 @@ impl Check<'_> {
 
     fn add_edge(&mut self, prev: &HeldLock, lockers: Locker, reported: bool, descended: bool) {
         let next = &self.next;
-        let held = self.graph.chain(prev.key).cloned();
+        let held = self.graph.made(prev.node).cloned();
         let task = Task::current();
         self.graph.add_edge(Edge {
             from: prev.word.class(),
@@ -245,7 +247,7 @@ impl Check<'_> {
             taken: End {
                 instance: next.map,
                 site: Some(self.site),
-                stack: Some(self.stack.clone()),
+                stack: Some(self.kept.clone()),
             },
             comm: task.comm,
             tid: task.tid,

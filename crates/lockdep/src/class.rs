@@ -253,7 +253,7 @@ impl Map {
         level: Option<&'static LevelInfo>,
     ) -> Self {
         Self {
-            word: AtomicU64::new(word),
+            word: AtomicU64::new(word | Word::LOCK),
             wait,
             class,
             level,
@@ -300,7 +300,7 @@ impl Map {
         let as_wanted = |held: Word| mode.is_none_or(|mode| held.mode() == mode as u64);
         thread::with(|thread| {
             thread
-                .held()
+                .newest()
                 .any(|lock| lock.is(self.address()) && as_wanted(lock.word))
         })
     }

@@ -1,4 +1,4 @@
-//! What chains are made of, and the keys by which they are known.
+//! What chains are made of, and what stands for a whole chain.
 
 /// How a lock is taken, and of which class it is, in one word: what chains are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,9 +35,13 @@ impl Word {
     pub(crate) const MAX_RANK: u32 = (1 << 20) - 1;
     /// Where the class id begins.
     pub(crate) const CLASS_SHIFT: u32 = 32;
+    /// The largest class id.
+    pub(crate) const MAX_CLASS: u32 = (1 << 31) - 1;
+    /// Of every lock, so that no lock's word is 0, which is what an empty place looks like.
+    pub(crate) const LOCK: u64 = 1 << 63;
 
     pub(crate) const fn class(self) -> u32 {
-        (self.0 >> Self::CLASS_SHIFT) as u32
+        (self.0 >> Self::CLASS_SHIFT) as u32 & Self::MAX_CLASS
     }
 
     pub(crate) const fn mode(self) -> u64 {
@@ -78,38 +82,82 @@ impl Word {
     }
 }
 
-/// Two independent hashes of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ChainKey {
-    pub(crate) first: u64,
-    pub(crate) second: u64,
-}
+/// Where a thread stands: the chain of locks that it holds, by number. No two chains ever have the same one.
+///
+/// From the low bits: how many locks the chain has (8), its slot in the table (20), and a serial number (34), so that a slot
+/// that is used again gives other nodes than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub(crate) struct Node(pub(crate) u64);
 
-impl ChainKey {
-    /// Of a thread that the validator has not met: no chain that starts here is ever in the table. Not
-    /// zero, because a lock of an unknown class, taken for writing, would keep it so, and zero is
-    /// what an empty slot looks like.
-    pub(crate) const UNREGISTERED: Self = Self {
-        first: u64::MAX,
-        second: u64::MAX,
-    };
+impl Node {
+    const SLOT_SHIFT: u32 = 8;
+    const SERIAL_SHIFT: u32 = 28;
+    /// The table cannot have more slots.
+    pub(crate) const SLOTS: usize = 1 << (Self::SERIAL_SHIFT - Self::SLOT_SHIFT);
+    /// There are so many serial numbers.
+    pub(crate) const SERIALS: u64 = 1 << 34;
+    const LOOSE: u64 = 1 << 62;
+
+    /// Of a thread that the validator has not met.
+    pub(crate) const UNREGISTERED: Self = Self(0);
     /// Of a thread that holds nothing.
-    pub(crate) const EMPTY: Self = Self {
-        first: 0x6c6f_636b_6465_7031,
-        second: 0x7573_6572_6c69_6e6a,
-    };
+    pub(crate) const EMPTY: Self = Self(1 << 63);
+    /// Where no thread ever stands.
+    pub(crate) const NOWHERE: Self = Self(u64::MAX);
 
-    /// The key of the chain that becomes longer by one lock.
-    #[inline(always)]
-    pub(crate) const fn extend(self, word: Word) -> Self {
-        let first = (self.first.rotate_left(32) ^ word.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let second = (self.second.rotate_left(29) ^ word.0).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        Self { first, second }
+    /// Of the chain in this slot.
+    pub(crate) const fn new(serial: u64, slot: u32, depth: usize) -> Self {
+        debug_assert!(serial > 0 && serial < Self::SERIALS && depth < 256);
+        Self(
+            serial << Self::SERIAL_SHIFT | (slot as u64) << Self::SLOT_SHIFT | (depth as u8 as u64),
+        )
     }
 
-    /// The place of the chain in a table of so many bits.
+    /// Of a chain of so many locks that has no slot. Only this one is not unique.
+    pub(crate) const fn loose(depth: usize) -> Self {
+        Self(Self::LOOSE | (depth as u8 as u64))
+    }
+
+    /// Whether it is of a chain that has no slot.
     #[inline(always)]
-    pub(crate) const fn home(self, bits: u32) -> usize {
-        (self.first >> (64 - bits)) as usize
+    pub(crate) const fn is_loose(self) -> bool {
+        self.0 & Self::LOOSE != 0
+    }
+
+    /// How many locks the chain has.
+    #[inline(always)]
+    pub(crate) const fn depth(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// The slot of a chain that has one.
+    pub(crate) const fn slot(self) -> usize {
+        (self.0 >> Self::SLOT_SHIFT) as usize & (Self::SLOTS - 1)
+    }
+
+    /// A number of so many bits in which steps differ that differ in the node or the lock.
+    #[inline(always)]
+    pub(crate) const fn hash(self, word: Word, bits: u32) -> usize {
+        let hash = (self.0 ^ word.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> (64 - bits)) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_says_where_and_how_deep_it_is() {
+        let node = Node::new(Node::SERIALS - 1, Node::SLOTS as u32 - 1, 200);
+        assert_eq!(
+            (node.slot(), node.depth(), node.is_loose()),
+            (Node::SLOTS - 1, 200, false)
+        );
+        assert!(node != Node::new(Node::SERIALS - 2, Node::SLOTS as u32 - 1, 200));
+        let loose = Node::loose(7);
+        assert!(loose.is_loose() && loose.depth() == 7);
+        assert!(Node::EMPTY.depth() == 0 && !Node::EMPTY.is_loose());
     }
 }

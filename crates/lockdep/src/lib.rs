@@ -44,9 +44,10 @@
     )
 )]
 
+mod acquire;
 /// What the lock-free table is made of; its test puts `loom`'s in this place.
 mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 mod chain;
 mod check;
@@ -66,6 +67,7 @@ pub mod proc;
 pub mod raw;
 pub mod record;
 mod report;
+mod request;
 pub mod signal;
 mod spawn;
 mod stack;
@@ -98,6 +100,7 @@ pub mod tokio;
 
 pub use class::{Class, ClassKey, DynamicClass, Wait};
 pub use grade::{Grade, Instances};
+pub use graph::limits::{Limits, set_limits};
 pub use graph::snapshot::{ClassInfo, EdgeInfo, Graph, graph};
 pub use merge::merge;
 pub use policy::{Policy, set_policy};

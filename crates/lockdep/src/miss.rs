@@ -7,16 +7,15 @@
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::chain::{self, Known, Word};
+use crate::chain::{self, Known, Node, Word};
 use crate::check::Check;
 use crate::class::Map;
 use crate::grade::Verdict;
-use crate::graph::{self, Context, Graph, Interrupt};
-use crate::met::Node;
+use crate::graph::{self, Context, Graph, Interrupt, limits};
 use crate::report::{self, Body, Report};
 use crate::stack::Stack;
 use crate::sync::WouldDeadlock;
-use crate::thread::{DEPTH, HeldLock, How, Request, Thread, Token};
+use crate::thread::{HeldLock, How, Request, Thread, Token};
 use crate::warn;
 
 /// As [`acquire`], for a lock that is really waited for.
@@ -48,9 +47,10 @@ pub(crate) fn acquire(
         thread.untracked.set(thread.untracked.get() + 1);
         return Ok(Token::NONE);
     }
-    if thread.depth() >= DEPTH {
+    let limit = limits::max_depth();
+    if thread.depth() >= limit {
         thread.untracked.set(thread.untracked.get() + 1);
-        warn::limit(thread, "MAX_LOCK_DEPTH", DEPTH);
+        warn::limit(thread, limits::DEPTHS, limit);
         return Ok(Token::NONE);
     }
     let attempt = Attempt {
@@ -60,8 +60,8 @@ pub(crate) fn acquire(
         site,
         ip,
     };
-    if let Some(lock) = attempt.known() {
-        return Ok(thread.push(lock));
+    if let Some(token) = attempt.known() {
+        return Ok(token);
     }
     thread.busy.set(true);
     let (mut reports, mut raised) = (Vec::new(), Vec::new());
@@ -69,7 +69,8 @@ pub(crate) fn acquire(
     thread.busy.set(false);
     report::deliver(reports);
     report::raised(raised);
-    Ok(thread.push(result?))
+    let (word, node, known) = result?;
+    Ok(attempt.push(word, node, known))
 }
 
 /// Hard or only soft interrupts are open again: the locks that the thread holds can be interrupted from now on
@@ -83,7 +84,8 @@ pub(crate) fn interrupts_opened(thread: &Thread, hard: bool) {
     {
         let mut graph = graph::lock();
         for next in thread.held_here().filter(|lock| lock.word.is_checked()) {
-            let (site, stack) = (Location::caller(), graph.stacks.keep(Stack::capture()));
+            let (site, stack) = (Location::caller(), Stack::capture());
+            let kept = graph.keep_stack(&stack);
             let read = !next.word.is_write();
             let (graph, reports) = (&mut *graph, &mut reports);
             let mut check = Check {
@@ -93,6 +95,7 @@ pub(crate) fn interrupts_opened(thread: &Thread, hard: bool) {
                 next,
                 site,
                 stack,
+                kept,
             };
             if hard {
                 check.mark(Context {
@@ -124,35 +127,55 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn lock(&self) -> HeldLock {
-        let word = self.request.word(self.thread, self.map);
-        let key = self.thread.key().extend(word);
+    fn word(&self) -> Word {
+        self.request.word(self.thread, self.map)
+    }
+
+    fn lock(&self, node: Option<Node>) -> HeldLock {
         HeldLock {
-            key,
+            node: node.unwrap_or(Node::NOWHERE),
             map: self.map.address(),
             ip: self.ip,
-            word,
+            word: self.word(),
         }
     }
 
-    /// The lock, if the table knows its chain after all: in another slot, or as one that asks for a look at the instances.
-    fn known(&self) -> Option<HeldLock> {
-        let next = self.lock();
-        let (known, learning) = chain::find(next.key)?;
-        let (met, from) = (&self.thread.met, self.thread.node());
-        if learning && !met.contains(from, next.word, known) {
+    fn push(&self, word: Word, node: Option<Node>, known: Known) -> Token {
+        let token = self.thread.push(word, self.map.address(), self.ip, node);
+        match known {
+            Known::Yes => token,
+            Known::AskInstances => Token::NONE,
+        }
+    }
+
+    /// Takes the lock, if the table knows its chain after all: the thread has not met it, or met others since, or the chain
+    /// asks for a look at the instances.
+    fn known(&self) -> Option<Token> {
+        let word = self.word();
+        let look = |from, word| chain::find(from, word).map(|(node, _)| node);
+        let from = self.thread.settle(&mut { look })?;
+        let (node, state) = chain::find(from, word)?;
+        let known = state.known?;
+        let next = self.lock(Some(node));
+        if state.learning && !self.thread.met.contains(from, word, known) {
             self.learn(&next);
         }
-        met.insert(from, next.word, known, Node::of(next.key));
-        match known {
-            Known::Yes => Some(next),
-            Known::AskInstances => {
-                let in_order =
-                    |held: HeldLock| held.word.class() != next.word.class() || held.map < next.map;
-                let addresses =
-                    !next.word.has(Word::BY_ADDRESS) || self.thread.held().all(in_order);
-                (addresses && self.waits_for_itself(&next).is_none()).then_some(next)
+        self.remember(from, word, known, node);
+        if known == Known::AskInstances {
+            let in_order =
+                |held: HeldLock| held.word.class() != word.class() || held.map < next.map;
+            let addresses = !word.has(Word::BY_ADDRESS) || self.thread.newest().all(in_order);
+            if !addresses || self.waits_for_itself(&next).is_some() {
+                return None;
             }
+        }
+        Some(self.push(word, Some(node), known))
+    }
+
+    /// The thread has made this step. Not in a signal handler: it may have interrupted the thread while that was looking.
+    fn remember(&self, from: Node, word: Word, known: Known, to: Node) {
+        if !word.has(Word::IN_HANDLER) {
+            self.thread.met.insert(from, word, known, to);
         }
     }
 
@@ -167,21 +190,30 @@ impl Attempt<'_> {
     /// The lock that the thread holds already, if waiting for this one would be waiting for itself.
     fn waits_for_itself(&self, next: &HeldLock) -> Option<HeldLock> {
         let excludes = |held: &HeldLock| held.word.excludes(next.word);
-        let mut held = self.thread.held();
-        held.rfind(|held| self.request.how == How::Wait && held.is(next.map) && excludes(held))
+        let mut held = self.thread.newest();
+        held.find(|held| self.request.how == How::Wait && held.is(next.map) && excludes(held))
     }
 
-    /// `kernel/locking/lockdep.c: __lock_acquire`.
+    /// `kernel/locking/lockdep.c: __lock_acquire`. Gives the lock's word, the node that the chain with it has, if there is room
+    /// for one, and what is known of it.
     fn validate(
         &self,
         graph: &mut Graph,
         reports: &mut Vec<Arc<Report>>,
         raised: &mut Vec<Arc<Report>>,
-    ) -> Result<HeldLock, WouldDeadlock> {
+    ) -> Result<(Word, Option<Node>, Known), WouldDeadlock> {
         self.map.set_class(graph.resolve(self.map));
-        let next = self.lock();
+        let from = self
+            .thread
+            .settle(&mut |from, word| graph.stand(from, word));
+        let mut next = self.lock(None);
+        let has_class = Word(self.map.word()).class() != 0;
+        if !has_class {
+            next.word = Word(next.word.0 | Word::UNCHECKED);
+        }
         graph.ensure_subclass(next.word.class());
-        let stack = graph.stacks.keep(Stack::capture());
+        let stack = Stack::capture();
+        let kept = graph.keep_stack(&stack);
         let (thread, site) = (self.thread, self.site);
         let mut check = Check {
             graph,
@@ -190,6 +222,7 @@ impl Attempt<'_> {
             next,
             site,
             stack,
+            kept,
         };
         if let Some(prev) = self.waits_for_itself(&next) {
             check.report_recursion(&prev, "self-deadlock");
@@ -201,36 +234,27 @@ impl Attempt<'_> {
         if next.word.is_checked() {
             check.run();
         }
-        let twice = thread.held().any(|held| same_class(held.word, next.word));
+        let twice = thread.newest().any(|held| same_class(held.word, next.word));
         let known = if twice {
             Known::AskInstances
         } else {
             Known::Yes
         };
-        let Check { stack, .. } = check;
-        let (parent, word) = (thread.key(), next.word);
-        let room = graph.add_chain(graph::Chain {
-            parent,
-            word,
-            site,
-            stack: stack.clone(),
-            known,
-        });
-        if !room && graph.reported.insert("limit: MAX_LOCKDEP_CHAINS".into()) {
-            let (what, limit) = ("MAX_LOCKDEP_CHAINS", chain::CAPACITY);
-            let body = Body::Limit { what, limit };
-            reports.push(report::new(
-                graph,
-                thread,
-                format!("limit: {what}"),
-                body,
-                stack,
-            ));
-        }
+        let Check { stack, kept, .. } = check;
+        let made = graph::Made { site, stack: kept };
+        // A lock without a class is not known by anything that lasts.
+        let from = from.filter(|_| has_class);
+        let node = from.and_then(|from| graph.add_chain(from, next.word, known, made));
+        next.node = node.unwrap_or(Node::NOWHERE);
         *raised = graph.learn(thread, &next);
-        let (from, to) = (thread.node(), Node::of(next.key));
-        thread.met.insert(from, word, known, to);
-        Ok(next)
+        for (what, limit) in graph.take_run_out() {
+            let (signature, body) = (format!("limit: {what}"), Body::Limit { what, limit });
+            reports.push(report::new(graph, thread, signature, body, stack.clone()));
+        }
+        if let (Some(from), Some(node)) = (from, node) {
+            self.remember(from, next.word, known, node);
+        }
+        Ok((next.word, node, known))
     }
 }
 

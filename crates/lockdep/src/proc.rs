@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::chain::{self, ChainKey, Word};
+use crate::chain::Word;
 use crate::graph::{self, Graph};
 use crate::{reports, thread};
 
@@ -14,8 +14,12 @@ use crate::{reports, thread};
 pub struct Stats {
     /// Classes, subclasses counted.
     pub classes: usize,
+    /// So many classes fit.
+    pub max_classes: usize,
     /// Dependencies.
     pub dependencies: usize,
+    /// So many dependencies fit.
+    pub max_dependencies: usize,
     /// Dependencies and all that follow from them.
     pub all_dependencies: usize,
     /// Chains of locks that were found in order.
@@ -26,6 +30,8 @@ pub struct Stats {
     pub learning_chains: usize,
     /// Distinct stacks that are kept.
     pub stacks: usize,
+    /// So many stacks fit.
+    pub max_stacks: usize,
     /// Acquisitions that are kept to grade cycles by.
     pub witnesses: usize,
     /// So many locks of one thread are followed.
@@ -43,18 +49,21 @@ pub fn stats() -> Stats {
         let classes = || graph.classes().map(|(id, _)| id);
         Stats {
             classes: classes().count(),
+            max_classes: graph.limits.classes,
             dependencies: graph.edges().count(),
+            max_dependencies: graph.limits.dependencies,
             all_dependencies: classes().map(|id| reach(&graph, id, true)).sum(),
             chains: graph.chain_count(),
-            max_chains: chain::CAPACITY,
+            max_chains: graph.limits.chains,
             learning_chains: graph.learning_count(),
             stacks: graph.stacks.count(),
+            max_stacks: graph.limits.stacks,
             witnesses: graph
                 .edges()
                 .map(|edge| edge.witnesses.len())
                 .sum::<usize>()
                 + classes().map(|id| graph.writers(id).len()).sum::<usize>(),
-            max_depth: thread::DEPTH,
+            max_depth: graph.limits.depth,
             reports,
         }
     })
@@ -119,23 +128,11 @@ pub fn lockdep_chains() -> String {
     thread::quietly(|| {
         let graph = graph::lock();
         let mut text = String::from("all lock chains:\n");
-        for chain in graph.chains() {
-            let mut words = vec![chain.word];
-            let mut parent = chain.parent;
-            while parent != ChainKey::EMPTY {
-                let Some(chain) = graph.chain(parent) else {
-                    break;
-                };
-                words.push(chain.word);
-                parent = chain.parent;
-            }
-            let context = if chain.word.has(Word::IN_HANDLER) {
-                "hardirq"
-            } else {
-                "0"
-            };
+        for words in graph.chains() {
+            let in_handler = words.last().is_some_and(|word| word.has(Word::IN_HANDLER));
+            let context = if in_handler { "hardirq" } else { "0" };
             let _ = writeln!(text, "irq_context: {context}");
-            for word in words.into_iter().rev() {
+            for word in words {
                 let id = word.class();
                 if let Some(class) = graph.class(id) {
                     let _ = writeln!(text, "[{id:016x}] {}", class.display_name());
@@ -156,12 +153,20 @@ pub fn lockdep_stats() -> String {
         let max = max.map_or_else(String::new, |max| format!(" [max: {max}]"));
         let _ = writeln!(text, " {:<31}{value:11}{max}", format!("{name}:"));
     };
-    line("lock-classes", stats.classes, None);
-    line("direct dependencies", stats.dependencies, None);
+    line("lock-classes", stats.classes, Some(stats.max_classes));
+    line(
+        "direct dependencies",
+        stats.dependencies,
+        Some(stats.max_dependencies),
+    );
     line("all direct dependencies", stats.all_dependencies, None);
     line("dependency chains", stats.chains, Some(stats.max_chains));
     line("learning chains", stats.learning_chains, None);
-    line("number of stack traces", stats.stacks, None);
+    line(
+        "number of stack traces",
+        stats.stacks,
+        Some(stats.max_stacks),
+    );
     line("witnesses", stats.witnesses, None);
     line("max locking depth", stats.max_depth, None);
     line("reports", stats.reports, None);

@@ -139,14 +139,14 @@ impl LockdepMap {
 /// Whether the calling thread holds any lock that the validator knows of.
 #[must_use]
 pub fn any_held() -> bool {
-    thread::with(|thread| thread.held().next().is_some())
+    thread::with(|thread| thread.newest().next().is_some())
 }
 
 /// Reports if the calling thread holds a lock: for a boundary that must not be crossed with one
 /// (`kernel/locking/lockdep.c: debug_check_no_locks_held`).
 pub fn assert_no_locks_held() {
     thread::with(|thread| {
-        if thread.held().next().is_some() {
+        if thread.newest().next().is_some() {
             warn::still_held(thread);
         }
     });

@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 
 use crate::chain::Word;
 use crate::miss;
-use crate::thread::{self, INTERRUPT};
+use crate::thread::{self, Interrupted};
 
 /// Flags of the thread's context that are set as long as this lives, whatever is set and cleared in between.
 #[derive(Debug)]
@@ -57,19 +57,20 @@ impl Drop for Flags {
 /// What is taken as long as this lives is taken under nothing that was held before.
 #[derive(Debug)]
 struct Entry {
-    marked: bool,
+    /// Nothing if there was no room for a mark.
+    interrupted: Option<Interrupted>,
     // After the mark is gone, the flags go.
     flags: Flags,
 }
 
 impl Entry {
     fn new(flags: u64) -> Self {
-        let marked = thread::with(|thread| {
+        let interrupted = thread::with(|thread| {
             thread.register();
             thread.interrupt()
         });
         Self {
-            marked,
+            interrupted,
             flags: Flags::set(flags),
         }
     }
@@ -78,8 +79,8 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let _ = &self.flags;
-        if self.marked {
-            thread::with(|thread| thread.remove(INTERRUPT));
+        if let Some(interrupted) = &self.interrupted {
+            thread::with(|thread| thread.resume(interrupted));
         }
     }
 }

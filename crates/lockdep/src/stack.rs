@@ -25,6 +25,11 @@ impl Stack {
         Self(frames[..count].into())
     }
 
+    /// In the place of one that was not kept.
+    pub(crate) fn none() -> Self {
+        Self(Arc::from([]))
+    }
+
     pub(crate) fn addresses(&self) -> &[usize] {
         &self.0
     }
@@ -44,12 +49,15 @@ impl Depot {
         self.0.len()
     }
 
-    /// The stored stack that equals this one.
-    pub(crate) fn keep(&mut self, stack: Stack) -> Stack {
-        if let Some((kept, ())) = self.0.get_key_value(&stack) {
-            return kept.clone();
+    /// The stored stack that equals this one. Nothing if there is none and there are so many already.
+    pub(crate) fn keep(&mut self, stack: &Stack, limit: usize) -> Option<Stack> {
+        if let Some((kept, ())) = self.0.get_key_value(stack) {
+            return Some(kept.clone());
+        }
+        if self.0.len() >= limit {
+            return None;
         }
         self.0.insert(stack.clone(), ());
-        stack
+        Some(stack.clone())
     }
 }

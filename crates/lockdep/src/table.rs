@@ -1,21 +1,33 @@
 //! The table of the chains that were found in order: read by every thread at any time, without a lock and without writing
 //! anything; written under the graph lock, by one thread at a time.
 //!
+//! It is a tree: a chain is the chain without its last lock, by its [`Node`], and that lock. So the comparison of two words
+//! is a comparison of whole chains, and nothing rests on a hash but where to look first. A slot that is given up and used
+//! again gives another node; who was reading it finds out.
+//!
 //! `tests/loom.rs` compiles this file with `loom`'s atomics and tries every order in which readers and the writer can see
-//! each other's work.
+//! each other's work. There and here, only the writer's own loads are relaxed.
 
-use crate::atomic::{AtomicU64, Ordering};
-use crate::key::ChainKey;
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::key::{Node, Word};
 
 /// A place for one chain.
 pub(crate) struct Slot {
-    /// 0 in an empty slot.
-    pub(crate) first: AtomicU64,
-    pub(crate) second: AtomicU64,
+    /// The chain's own number; 0 while the slot is being filled.
+    pub(crate) node: AtomicU64,
+    /// The chain without its last lock.
+    pub(crate) parent: AtomicU64,
+    /// The last lock.
+    pub(crate) word: AtomicU64,
+    /// The next slot whose chain is looked for from the same head, 0 for none, and above it the [`State`].
+    pub(crate) link: AtomicU64,
 }
 
-/// So many places, a power of two. At least one of them stays empty.
-pub(crate) struct Table<const SLOTS: usize>(pub(crate) [Slot; SLOTS]);
+/// So many slots, the first of which is never used, and so many heads of lists of them, a power of two.
+pub(crate) struct Table<const SLOTS: usize, const HEADS: usize> {
+    pub(crate) heads: [AtomicU32; HEADS],
+    pub(crate) slots: [Slot; SLOTS],
+}
 
 /// What the table knows about a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,84 +38,127 @@ pub(crate) enum Known {
     AskInstances,
 }
 
-/// In the second word of a slot: it is still of interest who makes the chain.
-const LEARNING: u64 = 1;
-const ASK_AND_LEARN: u64 = !LEARNING;
+/// What is noted with a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Nothing if nobody has taken the chain's last lock on top of the others: it is what was left when others were released.
+    pub(crate) known: Option<Known>,
+    /// It is still of interest who makes the chain.
+    pub(crate) learning: bool,
+}
 
-const fn second(key: ChainKey, known: Known) -> u64 {
-    match known {
-        Known::Yes => key.second,
-        Known::AskInstances => !key.second,
+impl State {
+    /// Of a chain that was left over.
+    pub(crate) const LEFT: Self = Self {
+        known: None,
+        learning: false,
+    };
+    const SHIFT: u32 = 32;
+
+    const fn link(self, next: u32) -> u64 {
+        let known = match self.known {
+            None => 0,
+            Some(Known::Yes) => 1,
+            Some(Known::AskInstances) => 2,
+        };
+        let learning = (self.learning as u64) << 2;
+        (known | learning) << Self::SHIFT | next as u64
+    }
+
+    const fn of(link: u64) -> Self {
+        let bits = link >> Self::SHIFT;
+        Self {
+            known: match bits & 3 {
+                0 => None,
+                1 => Some(Known::Yes),
+                _ => Some(Known::AskInstances),
+            },
+            learning: bits & 4 != 0,
+        }
     }
 }
 
-impl<const SLOTS: usize> Table<SLOTS> {
-    /// The slots where a chain may be, the likeliest first.
-    fn places(&self, key: ChainKey) -> impl Iterator<Item = &Slot> {
-        let home = key.home(SLOTS.trailing_zeros());
-        (home..home + SLOTS).map(|at| &self.0[at % SLOTS])
+impl<const SLOTS: usize, const HEADS: usize> Table<SLOTS, HEADS> {
+    fn head(&self, parent: Node, word: Word) -> &AtomicU32 {
+        &self.heads[parent.hash(word, HEADS.trailing_zeros())]
     }
 
-    /// Looks for the chain in every slot where it may be. Also says whether it is of interest who makes it.
-    pub(crate) fn find(&self, key: ChainKey) -> Option<(Known, bool)> {
-        for slot in self.places(key) {
-            // Acquire pairs with the release in `insert`: who sees the first word sees the second one that belongs to it, or
-            // one that was stored later.
-            let first = slot.first.load(Ordering::Acquire);
-            if first == 0 {
-                return None;
+    /// Looks for the chain that is one lock longer than `parent`.
+    pub(crate) fn find(&self, parent: Node, word: Word) -> Option<(Node, State)> {
+        let mut at = self.head(parent, word).load(Ordering::Acquire);
+        // While slots are given up and used again, a reader may be led from list to list; not for ever.
+        for _ in 0..SLOTS {
+            let slot = self.slots.get(at as usize).filter(|_| at != 0)?;
+            let node = slot.node.load(Ordering::Acquire);
+            // Acquire pairs with the releases in `insert`: who sees any value of a slot's next life sees, at the second look,
+            // that its node has gone.
+            let same = slot.parent.load(Ordering::Acquire) == parent.0
+                && slot.word.load(Ordering::Acquire) == word.0;
+            let link = slot.link.load(Ordering::Acquire);
+            if same && node != 0 && slot.node.load(Ordering::Acquire) == node {
+                return Some((Node(node), State::of(link)));
             }
-            if first == key.first {
-                let second = slot.second.load(Ordering::Relaxed);
-                match second ^ key.second {
-                    0 => return Some((Known::Yes, false)),
-                    LEARNING => return Some((Known::Yes, true)),
-                    u64::MAX => return Some((Known::AskInstances, false)),
-                    ASK_AND_LEARN => return Some((Known::AskInstances, true)),
-                    _ => {}
-                }
-            }
+            at = link as u32;
         }
         None
     }
 
-    /// Adds a chain. Only for who holds the graph lock, and only while there is room.
-    pub(crate) fn insert(&self, key: ChainKey, known: Known, learning: bool) {
-        if key.first == 0 {
-            // Looks like an empty slot. Such a chain, one in 2^64, is validated each time.
-            return;
+    /// The chain without its last lock, and that lock. Nothing if the chain's slot was used again for another one.
+    #[inline]
+    pub(crate) fn last(&self, node: Node) -> Option<(Node, Word)> {
+        let slot = self.slots.get(node.slot())?;
+        if slot.node.load(Ordering::Acquire) != node.0 {
+            return None;
         }
-        let second = second(key, known) ^ if learning { LEARNING } else { 0 };
-        let empty = |slot: &&Slot| slot.first.load(Ordering::Relaxed) == 0;
-        if let Some(slot) = self.places(key).find(empty) {
-            slot.second.store(second, Ordering::Relaxed);
-            slot.first.store(key.first, Ordering::Release);
+        let parent = slot.parent.load(Ordering::Acquire);
+        let word = slot.word.load(Ordering::Acquire);
+        let still = slot.node.load(Ordering::Acquire) == node.0;
+        still.then_some((Node(parent), Word(word)))
+    }
+
+    /// Puts a chain into its node's slot, which is in no list. Only for who holds the graph lock.
+    pub(crate) fn insert(&self, node: Node, parent: Node, word: Word, state: State) {
+        let head = self.head(parent, word);
+        let slot = &self.slots[node.slot()];
+        slot.node.store(0, Ordering::Relaxed);
+        slot.parent.store(parent.0, Ordering::Release);
+        slot.word.store(word.0, Ordering::Release);
+        let first = head.load(Ordering::Relaxed);
+        slot.link.store(state.link(first), Ordering::Release);
+        slot.node.store(node.0, Ordering::Release);
+        head.store(node.slot() as u32, Ordering::Release);
+    }
+
+    /// Notes something else with a chain. Only for who holds the graph lock.
+    pub(crate) fn set(&self, node: Node, state: State) {
+        let slot = &self.slots[node.slot()];
+        if slot.node.load(Ordering::Relaxed) == node.0 {
+            let next = slot.link.load(Ordering::Relaxed) as u32;
+            slot.link.store(state.link(next), Ordering::Release);
         }
     }
 
-    /// Enough is known of who makes the chain. Only for who holds the graph lock.
-    pub(crate) fn saturate(&self, key: ChainKey) {
-        let Some((known, _)) = self.find(key) else {
+    /// Takes a chain out of its list, so that it is not found any more. Until its slot is used again, who stands there can
+    /// still tell where that is. Only for who holds the graph lock.
+    pub(crate) fn remove(&self, node: Node) {
+        let own = &self.slots[node.slot()];
+        let [parent, word] = [&own.parent, &own.word].map(|own| own.load(Ordering::Relaxed));
+        let slot = node.slot() as u32;
+        let next = own.link.load(Ordering::Relaxed) as u32;
+        let head = self.head(Node(parent), Word(word));
+        let mut at = head.load(Ordering::Relaxed);
+        if at == slot {
+            head.store(next, Ordering::Release);
             return;
-        };
-        let learning = second(key, known) ^ LEARNING;
-        for slot in self.places(key) {
-            let first = slot.first.load(Ordering::Relaxed);
-            if first == key.first && slot.second.load(Ordering::Relaxed) == learning {
-                slot.second.store(learning ^ LEARNING, Ordering::Relaxed);
-                return;
-            }
-            if first == 0 {
-                return;
-            }
         }
-    }
-
-    /// Forgets every chain. Only for who holds the graph lock. A reader that runs at the same time sees a chain that is still
-    /// in order, or none.
-    pub(crate) fn clear(&self) {
-        for slot in &self.0 {
-            slot.first.store(0, Ordering::Release);
+        while at != 0 {
+            let before = &self.slots[at as usize].link;
+            let link = before.load(Ordering::Relaxed);
+            if link as u32 == slot {
+                before.store(State::of(link).link(next), Ordering::Release);
+                return;
+            }
+            at = link as u32;
         }
     }
 }

@@ -116,8 +116,7 @@ impl<'a> Running<'a> {
             thread.register();
             let base = thread.depth();
             for lock in held.drain(..) {
-                let key = thread.key().extend(lock.word);
-                thread.push(HeldLock { key, ..lock });
+                thread.push_again(&lock);
             }
             base
         });

@@ -3,142 +3,83 @@
 //! [`spawn`], [`scope`] and [`Builder`] are `std`'s, but what a thread did before it started another, or was joined, counts
 //! as over: cycles that could only come about then are graded [`Ordered`](crate::Grade::Ordered).
 //!
-//! The rest of this module is the way in for every lock type.
+//! The rest of this module is the validator's own. A thread stands at a node of the tree of chains: that says which locks it
+//! holds, as far as classes go. Beside it are the addresses of the locks and of the code that took them (the kernel's
+//! `task_struct.held_locks`). To take a lock is a step from the node. If the thread has made the step before (`met`), it is
+//! in order, and is known to lead to which node: the lock's address is written down, and that is all. Everything else is out
+//! of line, in `miss`.
 //!
-//! Each thread has a stack of the locks it holds, in the order of taking (the kernel's `task_struct.held_locks`, here in
-//! `held`), and with each lock the node where the thread stands since it took it: the chain that ends with it, in one word.
-//! To take a lock is a step from the node on top. If the thread has made the step before (`met`), it is in order, and is
-//! known to lead to which node: the lock is pushed, and that is all. Everything else is out of line, in `miss`.
+//! A chain that has no slot in the tree is *loose*: the table is full, or a signal handler or an unusual release made it and
+//! nobody has looked yet. Then its last lock is written down here, and every step from it is out of line.
 //!
-//! All of it is plain cells without a destructor: it works in thread-local destructors too.
+//! All of it is plain cells without a destructor: it works in thread-local destructors too. And all of it is zeros at first,
+//! so that a program that has many threads need not store what it looks like at the start.
 
 use std::cell::Cell;
-use std::panic::Location;
 
-use crate::chain::{ChainKey, Word};
+pub(crate) use crate::acquire::{
+    Checked, Release, acquire, acquire_map, acquired, ip, release, try_acquire,
+};
+use crate::chain::{self, Node, Word};
 use crate::class::Map;
 use crate::fork;
-use crate::graph;
-use crate::held::{Entry, Stack};
-use crate::met::{Met, Node};
-use crate::miss;
-use crate::sync::WouldDeadlock;
+pub(crate) use crate::held::{DEPTH, HeldLock, INTERRUPT, Token};
+use crate::met::Met;
+pub use crate::request::Mode;
+pub(crate) use crate::request::{How, Request};
+pub use crate::spawn::{Builder, JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 use crate::timing;
 use crate::warn;
 
-pub(crate) use crate::held::{DEPTH, HeldLock, INTERRUPT, Token};
-pub use crate::spawn::{Builder, JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
+/// A place for every depth that a node can have, so that an index needs no check.
+const PLACES: usize = 256;
 
-/// How a lock is taken: the kernel's `read` argument of `lock_acquire`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u64)]
-pub enum Mode {
-    /// Exclusively.
-    #[default]
-    Write = 0,
-    /// Shared, but a waiting writer goes first.
-    Read = 1,
-    /// Shared, and never behind a waiting writer.
-    RecursiveRead = 2,
-    /// Shared with readers, but by one at a time who may become a writer: `parking_lot`'s upgradable read.
-    Upgradable = 3,
-}
-
-/// What taking a lock can lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// The thread waits until it has the lock.
-    Wait,
-    /// The thread has the lock: it was free.
-    Try,
-    /// There is nothing to wait in: the lock is a pseudo-lock.
-    Pseudo,
-}
-
-/// One way of taking a lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    /// Mode and flags, as they stand in a [`Word`], and the subclass in the place of the class: two words in all, which a call
-    /// passes in registers.
-    pub(crate) flags: u64,
-    pub(crate) how: How,
-}
-
-impl Request {
-    #[inline(always)]
-    pub(crate) const fn wait(mode: Mode) -> Self {
-        Self {
-            flags: mode as u64,
-            how: How::Wait,
-        }
-    }
-
-    /// This request while another lock serialises all who take several of the class, which it does if the thread took it
-    /// before any of them (`kernel/locking/lockdep.c: check_deadlock`). Reports if it is not held.
-    pub(crate) fn nested(mut self, map: &Map, nest: &Map) -> Self {
-        if cfg!(feature = "off") {
-            return self;
-        }
-        let late = with(|thread| {
-            let Some(at) = thread.held().position(|lock| lock.is(nest.address())) else {
-                warn::nest_not_taken(thread, map, nest);
-                return false;
-            };
-            if at == 0 || thread.busy.get() {
-                return false;
-            }
-            if Word(map.word()).class() == 0 {
-                thread.busy.set(true);
-                map.set_class(graph::lock().resolve(map));
-                thread.busy.set(false);
-            }
-            let class = self.word(thread, map).class();
-            let mut before = thread.held().take(at);
-            before.any(|lock| lock.word.class() == class)
-        });
-        if !late {
-            self.flags |= Word::NESTED;
-        }
-        self
-    }
-
-    /// The word of an acquisition.
-    #[inline(always)]
-    pub(crate) fn word(self, thread: &Thread, map: &Map) -> Word {
-        Word((map.word() + self.flags) | thread.context.get())
-    }
-}
+const _: () = assert!(DEPTH < PLACES);
 
 /// What the validator knows about a thread.
 // In this order, so that all that every acquisition reads is together.
 #[repr(C)]
 pub(crate) struct Thread {
-    /// The newest lock is `held[top.depth()]`.
-    top: Cell<Token>,
+    /// Where it stands.
+    at: Cell<Node>,
     /// The flags of a [`Word`] that depend on what the thread is doing: in a signal handler, signals blocked.
     pub(crate) context: Cell<u64>,
-    /// Entry 0 stands for "nothing held".
-    held: Stack,
-    pub(crate) met: Met,
-    /// Locks taken beyond [`DEPTH`].
-    pub(crate) untracked: Cell<usize>,
     /// The validator itself is at work on this thread: what it takes is not its business.
     pub(crate) busy: Cell<bool>,
+    /// Locks taken beyond [`DEPTH`], or while the validator was at work.
+    pub(crate) untracked: Cell<usize>,
+    /// Of the lock that is so many deep: its address, one more while it is pinned.
+    map: [Cell<usize>; PLACES],
+    /// The code that took it.
+    ip: [Cell<usize>; PLACES],
+    pub(crate) met: Met,
+    /// Of a loose chain of so many locks: the chain without its last lock, and that lock.
+    loose: [Cell<(Node, Word)>; DEPTH + 1],
 }
 
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            top: Cell::new(Token::EMPTY),
+            at: Cell::new(Node::UNREGISTERED),
             context: Cell::new(0),
-            held: Stack::new(),
-            met: Met::new(),
-            untracked: Cell::new(0),
             busy: Cell::new(false),
+            untracked: Cell::new(0),
+            map: [const { Cell::new(0) }; PLACES],
+            ip: [const { Cell::new(0) }; PLACES],
+            met: Met::new(),
+            loose: [const { Cell::new((Node(0), Word(0))) }; DEPTH + 1],
         }
     };
     /// Looks at the end of the thread whether it still holds locks.
     static EXIT: Exit = const { Exit };
+}
+
+/// The place above the locks that were held when a signal handler began: perhaps it was just being filled.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    map: usize,
+    ip: usize,
+    loose: (Node, Word),
 }
 
 /// Its destructor runs when the thread ends.
@@ -155,159 +96,262 @@ impl Drop for Exit {
 }
 
 impl Thread {
-    /// The locks held, oldest first.
-    pub(crate) fn held(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
+    /// The locks held, newest first, and where handlers interrupted the thread.
+    fn entries(&self) -> impl Iterator<Item = HeldLock> + '_ {
+        let mut at = self.at.get();
+        std::iter::from_fn(move || {
+            let depth = at.depth();
+            let node = self.in_tree(at).unwrap_or(at);
+            let (parent, word) = (depth > 0).then(|| self.last(at))?;
+            at = parent;
+            let place = usize::from(depth);
+            Some(HeldLock {
+                node,
+                map: self.map[place].get(),
+                ip: self.ip[place].get(),
+                word,
+            })
+        })
+    }
+
+    /// The locks held, newest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = HeldLock> + '_ {
         self.entries().filter(|lock| lock.map != INTERRUPT)
+    }
+
+    /// The locks held, oldest first.
+    pub(crate) fn held(&self) -> impl DoubleEndedIterator<Item = HeldLock> {
+        let newest: Vec<HeldLock> = self.newest().collect();
+        newest.into_iter().rev()
     }
 
     /// The locks held, newest first, as far as the thread took them where it is now: in the signal handler, or outside.
     pub(crate) fn held_here(&self) -> impl Iterator<Item = HeldLock> + '_ {
-        self.entries()
-            .rev()
-            .take_while(|lock| lock.map != INTERRUPT)
-    }
-
-    fn entries(&self) -> impl DoubleEndedIterator<Item = HeldLock> + '_ {
-        (1..=self.depth()).map(|at| {
-            let Entry { map, ip, word, .. } = self.held.get(at);
-            let key = self.key_at(at);
-            HeldLock { key, map, ip, word }
-        })
+        self.entries().take_while(|lock| lock.map != INTERRUPT)
     }
 
     /// How many locks are held.
     #[inline(always)]
     pub(crate) fn depth(&self) -> usize {
-        self.top.get().depth().min(DEPTH)
+        usize::from(self.at.get().depth())
     }
 
-    /// The key of the chain that the thread holds.
-    pub(crate) fn key(&self) -> ChainKey {
-        self.key_at(self.depth())
-    }
-
-    /// The key of the chain of the oldest so many locks.
-    fn key_at(&self, depth: usize) -> ChainKey {
-        let base = match self.held.node[0].get() {
-            Node::UNREGISTERED => ChainKey::UNREGISTERED,
-            _ => ChainKey::EMPTY,
+    /// A chain without its last lock, and that lock.
+    fn last(&self, at: Node) -> (Node, Word) {
+        let known = if at.is_loose() {
+            Some(self.loose[usize::from(at.depth())].get())
+        } else {
+            chain::last(at)
         };
-        let words = self.held.word[1..=depth].iter();
-        words.fold(base, |key, word| key.extend(word.get()))
+        // The chain of a class that has ended, and the slot was used again: a lock that nobody can release was given back by
+        // another thread. Nothing can be said of what is held here any more but where it lies.
+        known.unwrap_or_else(|| {
+            let parent = match at.depth() {
+                0 | 1 => Node::EMPTY,
+                depth => Node::new(1, 0, usize::from(depth) - 1),
+            };
+            (parent, Word(Word::LOCK | Word::UNCHECKED))
+        })
     }
 
-    /// Where the thread stands.
-    pub(crate) fn node(&self) -> Node {
-        self.held.node[self.depth()].get()
+    /// The node of a chain that the thread holds or a beginning of it, if it has one.
+    fn in_tree(&self, at: Node) -> Option<Node> {
+        if !at.is_loose() {
+            return Some(at);
+        }
+        let (parent, word) = self.last(at);
+        let (node, _) = chain::find(self.in_tree(parent)?, word)?;
+        Some(node)
+    }
+
+    /// Where in the tree the thread stands. `step` finds the node that is one lock further, or makes it. If the chain was
+    /// loose and need not be, it is not any more.
+    pub(crate) fn settle(&self, step: &mut dyn FnMut(Node, Word) -> Option<Node>) -> Option<Node> {
+        let (stands, node) = self.settle_at(self.at.get(), step)?;
+        self.at.set(stands);
+        Some(node)
+    }
+
+    fn settle_at(
+        &self,
+        at: Node,
+        step: &mut dyn FnMut(Node, Word) -> Option<Node>,
+    ) -> Option<(Node, Node)> {
+        if !at.is_loose() {
+            let there = at == Node::EMPTY || chain::last(at).is_some();
+            return there.then_some((at, at));
+        }
+        let place = usize::from(at.depth());
+        let (parent, word) = self.loose[place].get();
+        let (stands, node) = self.settle_at(parent, step)?;
+        self.loose[place].set((stands, word));
+        let next = step(node, word)?;
+        let stays = stands != node || self.map[place].get() & 1 != 0;
+        Some((if stays { at } else { next }, next))
     }
 
     /// Makes the thread known to the validator, unless it is; a thread that is not known holds nothing.
     pub(crate) fn register(&self) {
-        if self.held.node[0].get() == Node::UNREGISTERED {
-            self.held.node[0].set(Node::EMPTY);
+        if self.at.get() == Node::UNREGISTERED {
+            self.at.set(Node::EMPTY);
             fork::prepare();
             // Where thread-local values are being destroyed there is no looking at the end any more.
             let _ = EXIT.try_with(|_| ());
         }
     }
 
-    /// Adds a lock on top, if there is room.
-    pub(crate) fn push(&self, lock: HeldLock) -> Token {
-        let HeldLock { key, map, ip, word } = lock;
-        let top = self.top.get();
-        if top.depth() >= DEPTH {
+    /// Puts a lock on top, which leads to `node` in the tree.
+    pub(crate) fn push(&self, word: Word, map: usize, ip: usize, node: Option<Node>) -> Token {
+        let from = self.at.get();
+        let depth = usize::from(from.depth()) + 1;
+        if depth > DEPTH {
             return Token::NONE;
         }
-        let node = Node::of(key);
-        let entry = Entry {
-            node,
-            map,
-            ip,
-            word,
+        let loose = from.is_loose() || map & 1 != 0;
+        let to = node.filter(|_| !loose).unwrap_or_else(|| {
+            self.loose[depth].set((from, word));
+            Node::loose(depth)
+        });
+        self.map[depth].set(map);
+        self.ip[depth].set(ip);
+        self.at.set(to);
+        if to.is_loose() {
+            return Token::NONE;
+        }
+        Token { from, to }
+    }
+
+    /// Puts a lock on top that was held before, elsewhere or further up.
+    pub(crate) fn push_again(&self, lock: &HeldLock) {
+        let from = self.at.get();
+        let node = if from.is_loose() {
+            None
+        } else {
+            chain::find(from, lock.word).map(|(node, _)| node)
         };
-        self.held.set(top.depth() + 1, entry);
-        self.top.set(top.push());
-        top.push()
+        self.push(lock.word, lock.map, lock.ip, node);
     }
 
     /// Takes a lock on top if that is a step that the thread has made before.
+    // No step leads deeper than `DEPTH`: see `miss`.
     #[inline(always)]
-    fn push_known(&self, map: &Map, request: Request, ip: usize) -> Option<Token> {
+    pub(crate) fn push_known(&self, map: &Map, request: Request, ip: usize) -> Option<Token> {
         if cfg!(feature = "off") {
             return Some(Token::NONE);
         }
         let word = request.word(self, map);
-        let top = self.top.get();
-        let depth = top.depth();
-        if depth >= DEPTH {
-            return None;
-        }
-        let node = self.met.step(self.held.node[depth].get(), word)?;
-        let map = map.address();
-        let entry = Entry {
-            node,
-            map,
-            ip,
-            word,
-        };
-        self.held.set(depth + 1, entry);
-        self.top.set(top.push());
-        Some(top.push())
+        let from = self.at.get();
+        let to = self.met.step(from, word)?;
+        let place = usize::from(to.depth());
+        self.map[place].set(map.address());
+        self.ip[place].set(ip);
+        self.at.set(to);
+        Some(Token { from, to })
     }
 
-    #[cfg(feature = "tokio")]
+    /// Takes the lock of this token out, if that is only to step back.
+    #[inline(always)]
+    pub(crate) fn step_back(&self, token: Token) -> bool {
+        let newest = self.at.get() == token.to;
+        if newest {
+            self.at.set(token.from);
+        }
+        newest
+    }
+
+    /// Takes the newest lock out if it is the one with this address and not pinned.
+    #[inline]
+    pub(crate) fn pop(&self, map: usize) -> bool {
+        let at = self.at.get();
+        let newest = self.map[usize::from(at.depth())].get() == map && at.depth() > 0;
+        if newest {
+            self.at.set(self.last(at).0);
+        }
+        newest
+    }
+
     /// Takes out what is above the oldest so many locks.
+    #[cfg(feature = "tokio")]
     pub(crate) fn truncate(&self, depth: usize) {
-        if depth < self.depth() {
-            self.top.set(self.top.get().moved(depth));
+        while self.depth() > depth {
+            self.at.set(self.last(self.at.get()).0);
         }
     }
 
-    /// A signal handler begins: what it takes is taken under nothing that is held now. Says whether there was room to note it.
-    pub(crate) fn interrupt(&self) -> bool {
-        let word = Word(Word::IN_HANDLER);
-        let key = self.key().extend(word);
-        self.push(HeldLock {
-            key,
+    /// A signal handler begins: what it takes is taken under nothing that is held now. Nothing if there was no room to note it.
+    pub(crate) fn interrupt(&self) -> Option<Interrupted> {
+        let place = self.depth() + 1;
+        let interrupted = (place <= DEPTH).then(|| Interrupted {
+            map: self.map[place].get(),
+            ip: self.ip[place].get(),
+            loose: self.loose[place].get(),
+        })?;
+        self.push_again(&HeldLock {
+            node: Node::NOWHERE,
             map: INTERRUPT,
             ip: 0,
-            word,
-        }) != Token::NONE
+            word: Word(Word::IN_HANDLER),
+        });
+        Some(interrupted)
     }
 
-    /// Takes out the newest entry of this address and brings the nodes of the newer ones up to date
+    /// A signal handler ends.
+    pub(crate) fn resume(&self, interrupted: &Interrupted) {
+        self.remove(INTERRUPT);
+        let place = self.depth() + 1;
+        if place <= DEPTH {
+            self.map[place].set(interrupted.map);
+            self.ip[place].set(interrupted.ip);
+            self.loose[place].set(interrupted.loose);
+        }
+    }
+
+    /// Takes out the newest entry of this address and puts the newer ones in order
     /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether there was one.
     pub(crate) fn remove(&self, map: usize) -> bool {
-        let (top, depth) = (self.top.get(), self.depth());
-        let Some(at) = (1..=depth).rev().find(|&at| self.held.get(at).is(map)) else {
-            return false;
-        };
-        if at == depth {
-            self.top.set(top.pop());
-            return true;
+        let mut at = self.at.get();
+        let mut newer: [Word; DEPTH + 1] = [Word(0); DEPTH + 1];
+        while at.depth() > 0 {
+            let place = usize::from(at.depth());
+            let (parent, word) = self.last(at);
+            if self.map[place].get() & !1 == map {
+                let top = self.depth();
+                self.at.set(parent);
+                for (place, &word) in newer.iter().enumerate().take(top + 1).skip(place + 1) {
+                    self.push_again(&HeldLock {
+                        node: Node::NOWHERE,
+                        map: self.map[place].get(),
+                        ip: self.ip[place].get(),
+                        word,
+                    });
+                }
+                return true;
+            }
+            newer[place] = word;
+            at = parent;
         }
-        let mut key = self.key_at(at - 1);
-        for at in at..depth {
-            let newer = self.held.get(at + 1);
-            key = key.extend(newer.word);
-            let node = Node::of(key);
-            self.held.set(at, Entry { node, ..newer });
-        }
-        self.top.set(top.moved(depth - 1));
-        true
+        false
     }
 
     /// Marks the newest entry of this lock as pinned, or takes the mark away. Says whether the lock is held and was not so before.
     pub(crate) fn pin(&self, map: usize, pinned: bool) -> bool {
-        let depth = self.depth();
-        let entry = (1..=depth).rev().find(|&at| self.held.get(at).is(map));
-        entry.is_some_and(|at| {
-            let before = self.held.map[at].replace(map | usize::from(pinned));
-            let changed = (before != map) != pinned;
-            // Whoever releases it must look.
-            self.top.set(self.top.get().moved(depth));
-            changed
-        })
+        let Some(lock) = self.newest().find(|lock| lock.is(map)) else {
+            return false;
+        };
+        // Who releases it or what was taken after it must look.
+        let newer: Vec<HeldLock> = self.entries().take_while(|lock| !lock.is(map)).collect();
+        self.remove(map);
+        for _ in &newer {
+            self.at.set(self.last(self.at.get()).0);
+        }
+        let changed = HeldLock {
+            map: map | usize::from(pinned),
+            ..lock
+        };
+        for lock in std::iter::once(&changed).chain(newer.iter().rev()) {
+            self.push_again(lock);
+        }
+        lock.is_pinned() != pinned
     }
 }
 
@@ -357,199 +401,4 @@ pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> R {
     }
     let _restore = Restore(with(|thread| thread.busy.replace(true)));
     f()
-}
-
-/// The address of the code that the calling function was inlined into: with it, a report can name the function that took a
-/// lock without anything being looked up when the lock is taken.
-#[inline(always)]
-pub(crate) fn ip() -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "off")))]
-    {
-        let ip: usize;
-        // SAFETY: reads the instruction pointer; touches neither memory, stack nor flags.
-        unsafe {
-            std::arch::asm!("lea {}, [rip]", out(reg) ip, options(nomem, nostack, preserves_flags));
-        };
-        ip
-    }
-    #[cfg(all(target_arch = "aarch64", not(miri), not(feature = "off")))]
-    {
-        let ip: usize;
-        // SAFETY: reads the instruction pointer; touches neither memory, stack nor flags.
-        unsafe {
-            std::arch::asm!("adr {}, .", out(reg) ip, options(nomem, nostack, preserves_flags))
-        };
-        ip
-    }
-    #[cfg(any(
-        miri,
-        feature = "off",
-        not(any(target_arch = "x86_64", target_arch = "aarch64"))
-    ))]
-    0
-}
-
-/// Ends the acquisition when dropped.
-#[derive(Debug)]
-pub(crate) struct Release<'a> {
-    #[cfg(not(feature = "off"))]
-    map: &'a Map,
-    #[cfg(not(feature = "off"))]
-    token: Token,
-    #[cfg(feature = "off")]
-    map: std::marker::PhantomData<&'a Map>,
-}
-
-impl<'a> Release<'a> {
-    #[inline(always)]
-    #[cfg_attr(feature = "off", expect(unused))]
-    fn of(map: &'a Map, token: Token) -> Self {
-        Self {
-            #[cfg(not(feature = "off"))]
-            map,
-            #[cfg(not(feature = "off"))]
-            token,
-            #[cfg(feature = "off")]
-            map: std::marker::PhantomData,
-        }
-    }
-
-    /// Ends the acquisition now and says of which lock.
-    #[inline(always)]
-    pub(crate) fn end(self) -> &'a Map {
-        #[cfg(not(feature = "off"))]
-        return self.map;
-        #[cfg(feature = "off")]
-        &Map
-    }
-}
-
-#[cfg(not(feature = "off"))]
-impl Drop for Release<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        timing::end(self.map);
-        with(|thread| {
-            if thread.top.get() == self.token {
-                thread.top.set(self.token.pop());
-            } else {
-                release_slow(thread, self.map);
-            }
-        });
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn release_slow(thread: &Thread, map: &Map) {
-    let address = map.address();
-    if let Some(lock) = thread.held().rfind(|lock| lock.is(address)) {
-        if lock.map != address {
-            warn::releasing_pinned(thread, &lock);
-        }
-        thread.remove(address);
-        return;
-    }
-    match thread.untracked.get() {
-        0 => warn::bad_unlock(thread, map),
-        untracked => thread.untracked.set(untracked - 1),
-    }
-}
-
-/// Ends an acquisition for which there is no [`Release`].
-#[inline]
-pub(crate) fn release(map: &Map) {
-    if cfg!(feature = "off") {
-        return;
-    }
-    timing::end(map);
-    with(|thread| {
-        let top = thread.top.get();
-        match thread.held.map.get(top.depth()) {
-            Some(newest) if newest.get() == map.address() => thread.top.set(top.pop()),
-            _ => release_slow(thread, map),
-        }
-    });
-}
-
-/// Before a lock is waited for.
-///
-/// # Panics
-/// When the thread would wait for itself for ever.
-#[inline(always)]
-pub(crate) fn acquire<'a>(
-    map: &'a Map,
-    mode: Mode,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> Release<'a> {
-    let request = Request::wait(mode);
-    let token = with(|thread| match thread.push_known(map, request, ip) {
-        Some(token) => token,
-        None => miss::acquire_or_panic(thread, map, request, site, ip),
-    });
-    timing::begin(map, request, site, ip);
-    Release::of(map, token)
-}
-
-/// Before a lock is waited for, when the caller can do without it; and every acquisition that is out of the ordinary.
-#[inline(always)]
-pub(crate) fn try_acquire<'a>(
-    map: &'a Map,
-    request: Request,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> Result<Release<'a>, WouldDeadlock> {
-    let token = with(|thread| match thread.push_known(map, request, ip) {
-        Some(token) => Ok(token),
-        None => miss::acquire(thread, map, request, site, ip),
-    })?;
-    timing::begin(map, request, site, ip);
-    Ok(Release::of(map, token))
-}
-
-/// Around what is no lock.
-#[inline(always)]
-pub(crate) fn acquire_map<'a>(
-    map: &'a Map,
-    mode: Mode,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> Release<'a> {
-    let request = Request {
-        how: How::Pseudo,
-        ..Request::wait(mode)
-    };
-    acquire_unfailing(map, request, site, ip)
-}
-
-/// After a lock was taken without waiting.
-#[inline(always)]
-pub(crate) fn acquired<'a>(
-    map: &'a Map,
-    mode: Mode,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> Release<'a> {
-    let request = Request {
-        flags: mode as u64 | Word::TRY,
-        how: How::Try,
-    };
-    acquire_unfailing(map, request, site, ip)
-}
-
-/// Only who waits in a real lock can wait for itself.
-#[inline(always)]
-fn acquire_unfailing<'a>(
-    map: &'a Map,
-    request: Request,
-    site: &'static Location<'static>,
-    ip: usize,
-) -> Release<'a> {
-    let token = with(|thread| match thread.push_known(map, request, ip) {
-        Some(token) => token,
-        None => miss::acquire(thread, map, request, site, ip).unwrap_or(Token::NONE),
-    });
-    timing::begin(map, request, site, ip);
-    Release::of(map, token)
 }

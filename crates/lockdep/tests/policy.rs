@@ -126,6 +126,9 @@ fn reports_go_where_they_should() {
         stats.witnesses >= stats.dependencies && stats.reports >= 4,
         "{stats:?}"
     );
-    let line = format!(" lock-classes:                  {:11}\n", stats.classes);
+    let line = format!(
+        " lock-classes:                  {:11} [max: {}]\n",
+        stats.classes, stats.max_classes
+    );
     assert!(lockdep::proc::lockdep_stats().starts_with(&line));
 }

@@ -455,7 +455,7 @@ fn a_pinned_lock_is_not_released() {
 
 #[test]
 fn the_depth_that_can_be_followed_is_said_once() {
-    let maps: Vec<LockMap> = (0..70)
+    let maps: Vec<LockMap> = (0..130)
         .map(|_| LockMap::with_class(DynamicClass::new("depth")))
         .collect();
     let guards: Vec<_> = maps.iter().map(LockMap::acquire).collect();

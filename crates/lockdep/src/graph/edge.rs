@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::Graph;
+use super::{Graph, limits};
 use crate::chain::Word;
 use crate::grade::Witness;
 use crate::stack::Stack;
@@ -162,8 +162,13 @@ impl Graph {
         self.edges[id as usize].as_mut()
     }
 
-    /// Adds an edge between two classes that have none yet.
+    /// Adds an edge between two classes that have none yet, if there is room.
     pub(crate) fn add_edge(&mut self, edge: Edge) {
+        let limit = self.limits.dependencies;
+        if self.by_ends.len() >= limit {
+            self.run_out(limits::DEPENDENCIES, limit);
+            return;
+        }
         let (from, to) = (edge.from, edge.to);
         let id = match self.free_edges.pop() {
             Some(id) => {

@@ -7,11 +7,9 @@
 //! Each class has witnesses too: of those who asked for its locks for writing, whatever they held, and if it was nothing. A
 //! reader waits for a reader only where there is such a one.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Edge, Graph};
-use crate::chain::{self, ChainKey};
 use crate::grade::{self, Segment, Taken, Verdict, Witness};
 use crate::report::{Report, Task};
 use crate::thread::{HeldLock, Thread};
@@ -28,8 +26,19 @@ const ASKS: u32 = 64;
 /// A chain of which more is to be learnt.
 #[derive(Debug, Default)]
 pub(super) struct Learner {
-    threads: HashSet<u32>,
+    threads: Vec<u32>,
     asks: u32,
+}
+
+impl Learner {
+    /// One more thread makes the chain. Says whether that is enough.
+    pub(super) fn is_content_with(&mut self, thread: u32) -> bool {
+        self.asks += 1;
+        if !self.threads.contains(&thread) {
+            self.threads.push(thread);
+        }
+        self.asks >= ASKS || self.threads.len() >= THREADS
+    }
 }
 
 /// A cycle that was reported.
@@ -50,19 +59,8 @@ pub(super) struct Recursion {
 impl Graph {
     /// A thread that had not met the chain takes the lock that completes it. Gives the reports whose grade rises.
     pub(crate) fn learn(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
-        let learner = self.learners.entry(next.key).or_default();
-        learner.asks += 1;
-        learner.threads.insert(Segment::current().thread);
-        if learner.asks >= ASKS || learner.threads.len() >= THREADS {
-            self.learners.remove(&next.key);
-            chain::saturate(next.key);
-        }
+        self.note_maker(next.node, Segment::current().thread);
         self.observe(thread, next)
-    }
-
-    /// Whether threads that meet the chain are asked who they are.
-    pub(super) fn is_learning(&self, key: ChainKey) -> bool {
-        self.learners.contains_key(&key)
     }
 
     /// Leaves a witness with each dependency that this acquisition amounts to, and with the class if it is for writing. Gives the reports whose grade rises.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::usage::Usage;
-use super::{EdgeId, Graph};
+use super::{EdgeId, Graph, limits};
+use crate::chain::Word;
 use crate::class::{Class, ClassKey, Map, Wait};
 use crate::order::LevelInfo;
 
@@ -88,7 +89,8 @@ impl Graph {
         }
     }
 
-    /// The id of the lock's class; a new class on first use (`kernel/locking/lockdep.c: register_lock_class`).
+    /// The id of the lock's class; a new class on first use (`kernel/locking/lockdep.c: register_lock_class`). 0 if there is
+    /// no room for it.
     pub(crate) fn resolve(&mut self, map: &Map) -> u32 {
         let checked = map.is_checked();
         match map.class() {
@@ -126,7 +128,9 @@ impl Graph {
             return id;
         }
         let id = self.register(&name(), map);
-        self.by_key.insert(key, id);
+        if id != 0 {
+            self.by_key.insert(key, id);
+        }
         id
     }
 
@@ -136,8 +140,15 @@ impl Graph {
             // Id 0 means "not known yet".
             self.classes.resize_with(SUBCLASSES as usize, || None);
         }
-        let id =
-            u32::try_from(self.classes.len()).expect("fewer than 2^32 classes fit into memory");
+        let limit = self.limits.classes;
+        // Ids are not used again.
+        let id = u32::try_from(self.classes.len()).ok();
+        let id = id.filter(|&id| id <= Word::MAX_CLASS - SUBCLASSES && self.class_count < limit);
+        let Some(id) = id else {
+            self.run_out(limits::CLASSES, limit);
+            return 0;
+        };
+        self.class_count += 1;
         let namesakes = self.names.entry(name.to_owned()).or_default();
         // Ids and versions rise together, so the last namesake has the highest version.
         let last = namesakes
@@ -179,6 +190,7 @@ impl Graph {
                 ..*class
             };
             self.classes[id as usize] = Some(Box::new(class));
+            self.class_count += 1;
         }
     }
 
@@ -192,6 +204,7 @@ impl Graph {
             self.writers.remove(&id);
             self.recursions.remove(&id);
             if let Some(class) = self.classes.get_mut(id as usize).and_then(Option::take) {
+                self.class_count -= 1;
                 for edge in class.after.into_iter().chain(class.before) {
                     self.remove_edge(edge);
                 }
@@ -205,7 +218,7 @@ impl Graph {
                 }
             }
         }
-        self.ended += 1;
+        self.chains.ended += 1;
     }
 }
 

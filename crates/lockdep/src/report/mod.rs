@@ -212,7 +212,7 @@ impl LockText {
             address: lock.map & !1,
             class: ClassText::of(graph, lock.word.class()),
             read: !lock.word.is_write(),
-            site: graph.chain(lock.key).map(|chain| chain.site),
+            site: graph.made(lock.node).map(|made| made.site),
             ip: lock.ip,
         }
     }

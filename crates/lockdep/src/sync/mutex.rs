@@ -7,7 +7,7 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::{WouldDeadlock, free};
 use crate::class::{Class, Map, Wait};
-use crate::thread::{self, Mode, Release, Request, ip};
+use crate::thread::{self, Checked, Mode, Release, Request, ip};
 use crate::timing;
 
 /// `std::sync::Mutex`, poisoning included, whose order with other locks is checked on every acquisition.
@@ -22,9 +22,7 @@ pub struct Mutex<T: ?Sized> {
 /// The right to use what a [`Mutex`] protects; ends the acquisition when dropped.
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    // Order matters: the validator forgets the lock before it is really released, as the kernel's `mutex_release`.
-    release: Release<'a>,
-    inner: std::sync::MutexGuard<'a, T>,
+    inner: Checked<'a, std::sync::MutexGuard<'a, T>>,
 }
 
 impl<T> Mutex<T> {
@@ -108,11 +106,11 @@ impl<T: ?Sized> Mutex<T> {
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let release = thread::acquire(&self.map, Mode::Write, Location::caller(), ip());
         match self.wait() {
-            Ok(inner) => Ok(MutexGuard { release, inner }),
-            Err(poisoned) => Err(PoisonError::new(MutexGuard {
+            Ok(inner) => Ok(MutexGuard::from_parts(release, inner)),
+            Err(poisoned) => Err(PoisonError::new(MutexGuard::from_parts(
                 release,
-                inner: poisoned.into_inner(),
-            })),
+                poisoned.into_inner(),
+            ))),
         }
     }
 
@@ -130,11 +128,11 @@ impl<T: ?Sized> Mutex<T> {
             ip(),
         )?;
         Ok(match self.wait() {
-            Ok(inner) => Ok(MutexGuard { release, inner }),
-            Err(poisoned) => Err(PoisonError::new(MutexGuard {
+            Ok(inner) => Ok(MutexGuard::from_parts(release, inner)),
+            Err(poisoned) => Err(PoisonError::new(MutexGuard::from_parts(
                 release,
-                inner: poisoned.into_inner(),
-            })),
+                poisoned.into_inner(),
+            ))),
         })
     }
 
@@ -145,9 +143,9 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline(always)]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        let taken = |inner| MutexGuard {
-            release: thread::acquired(&self.map, Mode::Write, Location::caller(), ip()),
-            inner,
+        let taken = |inner| {
+            let release = thread::acquired(&self.map, Mode::Write, Location::caller(), ip());
+            MutexGuard::from_parts(release, inner)
         };
         match self.inner.try_lock() {
             Ok(inner) => Ok(taken(inner)),
@@ -190,12 +188,16 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    #[inline(always)]
     pub(crate) fn into_parts(self) -> (Release<'a>, std::sync::MutexGuard<'a, T>) {
-        (self.release, self.inner)
+        self.inner.into_parts()
     }
 
+    #[inline(always)]
     pub(crate) fn from_parts(release: Release<'a>, inner: std::sync::MutexGuard<'a, T>) -> Self {
-        Self { release, inner }
+        Self {
+            inner: Checked::new(inner, release),
+        }
     }
 }
 
@@ -216,13 +218,13 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.inner, f)
+        fmt::Display::fmt(&**self, f)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use super::{WouldDeadlock, free};
 use crate::class::{Class, Map, Wait};
-use crate::thread::{self, Mode, Release, Request, ip};
+use crate::thread::{self, Checked, Mode, Release, Request, ip};
 use crate::timing;
 
 /// `std::sync::RwLock`, poisoning included, whose order with other locks is checked on every acquisition.
@@ -22,17 +22,13 @@ pub struct RwLock<T: ?Sized> {
 /// The right to read what an [`RwLock`] protects; ends the acquisition when dropped.
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    // Order matters: the validator forgets the lock before it is really released.
-    _release: Release<'a>,
-    inner: std::sync::RwLockReadGuard<'a, T>,
+    inner: Checked<'a, std::sync::RwLockReadGuard<'a, T>>,
 }
 
 /// The right to change what an [`RwLock`] protects; ends the acquisition when dropped.
 #[must_use = "the lock is released at once if the guard is not kept"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    // Order matters: the validator forgets the lock before it is really released.
-    _release: Release<'a>,
-    inner: std::sync::RwLockWriteGuard<'a, T>,
+    inner: Checked<'a, std::sync::RwLockWriteGuard<'a, T>>,
 }
 
 impl<T> RwLock<T> {
@@ -171,9 +167,11 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let taken = |inner| RwLockReadGuard {
-            _release: thread::acquired(&self.map, Mode::Read, Location::caller(), ip()),
-            inner,
+        let taken = |inner| {
+            let release = thread::acquired(&self.map, Mode::Read, Location::caller(), ip());
+            RwLockReadGuard {
+                inner: Checked::new(inner, release),
+            }
         };
         match self.inner.try_read() {
             Ok(inner) => Ok(taken(inner)),
@@ -191,9 +189,11 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline(always)]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        let taken = |inner| RwLockWriteGuard {
-            _release: thread::acquired(&self.map, Mode::Write, Location::caller(), ip()),
-            inner,
+        let taken = |inner| {
+            let release = thread::acquired(&self.map, Mode::Write, Location::caller(), ip());
+            RwLockWriteGuard {
+                inner: Checked::new(inner, release),
+            }
         };
         match self.inner.try_write() {
             Ok(inner) => Ok(taken(inner)),
@@ -234,12 +234,10 @@ impl<T: ?Sized> RwLock<T> {
         );
         match taken {
             Ok(inner) => Ok(RwLockReadGuard {
-                _release: release,
-                inner,
+                inner: Checked::new(inner, release),
             }),
             Err(poisoned) => Err(PoisonError::new(RwLockReadGuard {
-                _release: release,
-                inner: poisoned.into_inner(),
+                inner: Checked::new(poisoned.into_inner(), release),
             })),
         }
     }
@@ -256,12 +254,10 @@ impl<T: ?Sized> RwLock<T> {
         );
         match taken {
             Ok(inner) => Ok(RwLockWriteGuard {
-                _release: release,
-                inner,
+                inner: Checked::new(inner, release),
             }),
             Err(poisoned) => Err(PoisonError::new(RwLockWriteGuard {
-                _release: release,
-                inner: poisoned.into_inner(),
+                inner: Checked::new(poisoned.into_inner(), release),
             })),
         }
     }
@@ -292,25 +288,25 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.inner, f)
+        fmt::Display::fmt(&**self, f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.inner, f)
+        fmt::Display::fmt(&**self, f)
     }
 }
 
