@@ -2,8 +2,9 @@
 //!
 //! One program, `peer`, is every one of them, a process each: `peer serve LOCK` is told what to measure ([`serve`]), and
 //! `peer scenario LOCK SCENARIO` plays one of eleven short programs and says what the validator thought of it
-//! ([`scenario`]). `peer memory` says what lockdep remembers in how many bytes ([`memory`]). `peer-detecting` is the same with parking_lot's `deadlock_detection`. userlink's `bench` program starts
-//! them, in turns.
+//! ([`scenario`]). `peer memory` says what lockdep remembers in how many bytes ([`memory`]). `peer-detecting` is the same with
+//! parking_lot's `deadlock_detection`, `peer-off` and `peer-stat` are with lockdep's features `off` and `lock_stat`. userlink's
+//! `bench` program starts them, in turns.
 
 pub mod cells;
 pub mod family;

@@ -14,13 +14,18 @@ pub fn serve(lock: &str) -> Result<()> {
     if cfg!(feature = "deadlock_detection") != (lock == "parking_lot-detecting") {
         bail!("this program has another parking_lot");
     }
+    if cfg!(feature = "off") != (lock == "lockdep-off")
+        || cfg!(feature = "lock_stat") != (lock == "lockdep-stat")
+    {
+        bail!("this program has another lockdep");
+    }
     match lock {
         "std" => rounds(Cells::<locks::Std>::default()),
         "parking_lot" | "parking_lot-detecting" => rounds(Cells::<locks::ParkingLot>::default()),
         "tracing-std" => rounds(Cells::<locks::TracingStd>::default()),
         "tracing-parking_lot" => rounds(Cells::<locks::TracingParkingLot>::default()),
         "no_deadlocks" => rounds(Cells::<locks::NoDeadlocks>::default()),
-        "lockdep" => rounds(Cells::<locks::Ours>::default()),
+        "lockdep" | "lockdep-off" | "lockdep-stat" => rounds(Cells::<locks::Ours>::default()),
         "lockdep-parking_lot" => rounds(Cells::<locks::OursParkingLot>::default()),
         _ => bail!("no lock is called so"),
     }

@@ -48,3 +48,8 @@ impl<L> ChildDevices<L> for Held<'_, L> {
         self.descend()
     }
 }
+
+/// The examples of lockdep's guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/lockdep.md")]
+struct Guide;

@@ -37,7 +37,7 @@ const PARKING_LOT: usize = 1;
 const TRACING: usize = 3;
 const OURS: usize = 6;
 
-const LOCKS: [Lock; 8] = [
+const LOCKS: [Lock; 10] = [
     lock("std", "std::sync::Mutex", STD, 1),
     lock("parking_lot", "parking_lot", PARKING_LOT, 1),
     lock(
@@ -61,6 +61,8 @@ const LOCKS: [Lock; 8] = [
         PARKING_LOT,
         1,
     ),
+    lock("lockdep-off", "lockdep, off", STD, 1),
+    lock("lockdep-stat", "lockdep, lock_stat", STD, 1),
 ];
 
 const fn lock(id: &'static str, name: &'static str, bare: usize, fewer: usize) -> Lock {
@@ -139,11 +141,28 @@ type Figures = [[f64; LOCKS.len()]; CELLS.len()];
 pub(crate) fn measure(programs: &Path) -> Result<Vec<Row>> {
     let figures = figures(programs)?;
     print_added(&figures);
-    let [class, chain, edge] = peer::memory(programs)?;
-    println!(
-        "lockdep's memory: {class} bytes a class, {chain} a chain, {edge} an edge with both stacks and its witnesses\n"
-    );
-    Ok(rows(&figures))
+    let mut rows = rows(&figures);
+    rows.extend(memory(programs)?);
+    Ok(rows)
+}
+
+/// What lockdep keeps, in bytes; told, and compared with nothing.
+fn memory(programs: &Path) -> Result<Vec<Row>> {
+    let names = [
+        "a class",
+        "a chain",
+        "an edge with both stacks and its witnesses",
+    ];
+    let figures = peer::memory(programs)?;
+    let row = |(name, bytes): (&str, usize)| Row {
+        case: format!("lockdep's memory, {name}"),
+        value: bytes as f64,
+        unit: "bytes",
+        floor: bytes as f64,
+        against: "itself",
+        target: None,
+    };
+    Ok(names.into_iter().zip(figures).map(row).collect())
 }
 
 fn figures(programs: &Path) -> Result<Figures> {

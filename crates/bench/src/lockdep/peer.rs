@@ -29,6 +29,8 @@ pub(super) fn program(lock: &str) -> &'static str {
     match lock {
         "parking_lot-detecting" => "peer-detecting",
         "deloxide" => "peer-deloxide",
+        "lockdep-off" => "peer-off",
+        "lockdep-stat" => "peer-stat",
         _ => "peer",
     }
 }

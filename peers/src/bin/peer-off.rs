@@ -1,0 +1,5 @@
+//! lockdep with the feature `off`.
+
+fn main() -> anyhow::Result<()> {
+    peers::main()
+}
