@@ -1,5 +1,5 @@
 //! The debugfs files of a port: `ports/N/` (`dev.c: nsim_dev_port_debugfs_init`, `ethtool.c`, `udp_tunnels.c`, `bpf.c`, `ipsec.c`,
-//! `netdev.c`, `psp.c`).
+//! `netdev.c`).
 //!
 //! They are made when somebody looks: most ports of most devices are never looked at. The values of what the simulation has
 //! no part of (rings, pauses, offloads) are only kept.
@@ -70,7 +70,7 @@ struct Files {
 impl Files {
     fn fill(&self, dir: &Dir) -> Result<(), Errno> {
         dir.create_link("dev", self.link.clone())?;
-        ethtool(dir)?;
+        ethtool(dir, self.since_6_12)?;
         if self.since_6_12 {
             self.pp_hold(dir)?;
         }
@@ -85,9 +85,6 @@ impl Files {
             bpf(dir)?;
             let none = Plain::new().show(|_| Ok("SA count=0 tx=0\n"));
             dir.create_file("ipsec", 0o400, none)?;
-            if self.since_7_2 {
-                dir.create_file("psp_rereg", 0o200, Plain::new().store(|_, _| Ok(())))?;
-            }
         }
         Ok(())
     }
@@ -146,13 +143,15 @@ impl Files {
 }
 
 /// `ethtool.c: nsim_ethtool_init`
-fn ethtool(dir: &Dir) -> Result<(), Errno> {
+///
+/// Kernel 6.1 does not report pauses unless told.
+fn ethtool(dir: &Dir, reports_pauses: bool) -> Result<(), Errno> {
     let ethtool = dir.create_dir("ethtool")?;
     ethtool.create_file("get_err", 0o600, U32::new(0))?;
     ethtool.create_file("set_err", 0o600, U32::new(0))?;
     let pause = ethtool.create_dir("pause")?;
     for name in ["report_stats_rx", "report_stats_tx"] {
-        pause.create_file(name, 0o600, Bool::new(true))?;
+        pause.create_file(name, 0o600, Bool::new(reports_pauses))?;
     }
     let ring = ethtool.create_dir("ring")?;
     for name in [
