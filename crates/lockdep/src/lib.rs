@@ -77,7 +77,7 @@ mod table;
 pub mod thread;
 mod warn;
 
-/// What locks say of themselves to [`lock_stat`].
+/// What locks say of themselves to `lock_stat`.
 #[cfg(all(feature = "lock_stat", not(feature = "off")))]
 mod timing;
 #[cfg(not(all(feature = "lock_stat", not(feature = "off"))))]
