@@ -22,6 +22,10 @@ pub(crate) enum Verb {
     Dmesg(Dmesg),
     /// Show the time of the machine this shell runs on, or move it on.
     Clock(Clock),
+    /// Change a running machine: faults, virtual functions, firmware resets.
+    Ctl(Ctl),
+    /// Print a built-in profile of a card, to be copied and changed.
+    Profile(Profile),
     /// Look at the lock graphs of other programs.
     #[command(subcommand)]
     Lockdep(Lockdep),
@@ -36,11 +40,23 @@ pub(crate) enum Verb {
 pub(crate) struct Run {
     /// A device to plug in: `NAME[@ADDRESS][,KEY=VALUE]...`, once for each [default: mlx5]
     ///
-    /// `mlx5` is the card of the PCI function at ADDRESS (default 0000:00:09.0).
+    /// `mlx5` is a card whose first PCI function is at ADDRESS (default 0000:00:09.0); its key is `profile`, a built-in
+    /// one (connectx-7, connectx-6dx, bluefield-3) or a file (see `userlink profile`).
     /// `netdevsim` is a simulated device with the number ADDRESS (default 10); its key is `ports` (default 1).
     /// `none` is no device at all.
     #[arg(long = "device", value_name = "DEVICE", verbatim_doc_comment)]
     pub(crate) devices: Vec<String>,
+
+    /// A fault of the mlx5 devices: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
+    ///
+    /// `vf-delay=MS`, `vf-missing=NUMBER`, `vf-enable=ERRNO`, `eswitch-busy`, `eswitch-fail`, `fw-reset`,
+    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`.
+    #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
+    pub(crate) faults: Vec<String>,
+
+    /// What all random numbers start from: the same seed, the same run [default: another each time]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
 
     /// The kernel whose devlink clients shall find [default: the newest]
     #[arg(long, value_name = "VERSION")]
@@ -106,6 +122,26 @@ pub(crate) enum ClockAction {
         #[arg(value_name = "SECONDS")]
         seconds: f64,
     },
+}
+
+/// Change a running machine.
+///
+/// `fault FAULT` adds a fault (see `userlink run --help`), `fault` lists them, `fault clear` ends them;
+/// `vfs ADDRESS COUNT` gives a PCI function virtual ones; `fw-reset ADDRESS` is a firmware reset by another host.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Ctl {
+    /// What to change, and how
+    #[arg(required = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+/// Print a built-in profile of a card, to be copied and changed.
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    /// connectx-7, connectx-6dx or bluefield-3
+    #[arg(default_value = "connectx-7", value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 /// What to do with lock graphs.

@@ -1,18 +1,27 @@
 //! What can be plugged in: the values of `--device`.
 
+use std::fs;
+use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, anyhow, bail};
 use driver_core::pci::Address;
+use mlx5::Profile;
+
+/// Where a card is unless it is told otherwise: that of the origin's mail.
+const FIRST_ADDRESS: &str = "0000:00:09.0";
 
 /// The forms that `--device` takes, for error messages.
-const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION], netdevsim[@NUMBER][,ports=N], spectrum[@DOMAIN:BUS:DEVICE.FUNCTION], none";
+const FORMS: &str = "mlx5[@DOMAIN:BUS:DEVICE.FUNCTION][,profile=NAME|FILE], netdevsim[@NUMBER][,ports=N], spectrum[@DOMAIN:BUS:DEVICE.FUNCTION], none";
 
 /// One device to plug in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceSpec {
-    /// A ConnectX-7 whose PCI function is at this address.
-    Mlx5 { address: Address },
+    /// A card whose first PCI function is at this address.
+    Mlx5 {
+        address: Address,
+        profile: Box<Profile>,
+    },
     /// A simulated device: what `echo "ID PORTS" > /sys/bus/netdevsim/new_device` makes.
     Netdevsim { id: u32, ports: u32 },
     /// A switch whose PCI function is at this address.
@@ -23,7 +32,10 @@ impl DeviceSpec {
     /// The card of the origin's mail, which a machine has unless it is told otherwise.
     pub(crate) fn default_device() -> Self {
         Self::Mlx5 {
-            address: Address::new(0, 0, 9, 0).expect("0000:00:09.0 is an address"),
+            address: FIRST_ADDRESS
+                .parse()
+                .expect("it is the address of the origin's mail"),
+            profile: Box::new(Profile::connectx_7()),
         }
     }
 
@@ -55,14 +67,21 @@ impl FromStr for DeviceSpec {
         });
         match name {
             "mlx5" => {
-                if let Some(key) = keys.into_iter().next() {
-                    bail!("--device {text}: mlx5 has no key `{}`", key?.0);
+                let mut profile = Box::new(Profile::connectx_7());
+                for key in keys {
+                    match key? {
+                        ("profile", value) => *profile = self::profile(value)?,
+                        (key, _) => {
+                            bail!("--device {text}: mlx5 has no key `{key}`, only `profile`")
+                        }
+                    }
                 }
-                let Some(address) = address else {
-                    return Ok(Self::default_device());
+                let address = match address {
+                    None => FIRST_ADDRESS,
+                    Some(address) => address,
                 };
                 let address = pci_address(text, address)?;
-                Ok(Self::Mlx5 { address })
+                Ok(Self::Mlx5 { address, profile })
             }
             "spectrum" => {
                 if let Some(key) = keys.into_iter().next() {
@@ -93,6 +112,37 @@ fn pci_address(text: &str, address: &str) -> Result<Address, Error> {
     address.parse().ok().with_context(|| {
         format!("--device {text}: `{address}` is not a PCI address like 0000:00:09.0")
     })
+}
+
+/// The built-in profile of this name, or the one in the file of this name.
+fn profile(name: &str) -> Result<Profile, Error> {
+    if let Some(profile) = Profile::by_name(name) {
+        return Ok(profile);
+    }
+    let text = fs::read_to_string(name).map_err(|error| {
+        let built_in: Vec<_> = Profile::names().collect();
+        anyhow!(
+            "profile `{name}`: {error}; built in are {} (`userlink profile NAME` prints one)",
+            built_in.join(", ")
+        )
+    })?;
+    Ok(Profile::from_toml(name, &text)?)
+}
+
+/// Prints a built-in profile.
+///
+/// # Errors
+/// There is no such profile; the ones that there are.
+pub(crate) fn print_profile(name: &str) -> Result<ExitCode, Error> {
+    let Some(text) = Profile::text(name) else {
+        let built_in: Vec<_> = Profile::names().collect();
+        bail!(
+            "there is no profile `{name}`; there are: {}",
+            built_in.join(", ")
+        );
+    };
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn number(text: &str, value: &str) -> Result<u32, Error> {
@@ -136,6 +186,7 @@ mod tests {
         for text in [
             "mlx5@9",
             "mlx5,ports=1",
+            "mlx5,profile=connectx-99",
             "netdevsim@x",
             "netdevsim,ports",
             "netdevsim,lanes=4",

@@ -12,7 +12,7 @@ use devlink::Subsystem;
 use driver_core::{DriverCore, Klog, SeededRng, VirtualClock};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
-use mlx5::DriverLocking;
+use mlx5::{DriverLocking, FaultSpec};
 use net_core::{
     FibSource, FibTable, LinkState, NamespaceSource, Net, NetCore, NetId, NetdevBackend,
     NetdevRequest, NetnsHandle, RealNetdev,
@@ -25,6 +25,7 @@ use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire, fib
 
 use crate::capture::Capture;
 use crate::clock;
+use crate::ctl;
 use crate::devices::DeviceSpec;
 use crate::session::ClientSession;
 
@@ -47,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) kernel: KernelVersion,
     /// What is plugged in.
     pub(crate) devices: Vec<DeviceSpec>,
+    /// What goes wrong.
+    pub(crate) faults: Vec<FaultSpec>,
+    /// What random numbers start from; another number each time if there is none.
+    pub(crate) seed: Option<u64>,
     /// The drivers lock as they did in November 2021.
     pub(crate) november_2021: bool,
     /// Network devices get the names udev would give them.
@@ -88,7 +93,8 @@ impl Machine {
     pub(crate) fn boot(config: Config, side: &KernelSide) -> Result<Arc<dyn Service>, String> {
         let failed = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
         let mut held = Held::root();
-        let (drivers, virtual_clock) = driver_core(config.virtual_clock);
+        let (drivers, virtual_clock) =
+            driver_core(config.virtual_clock, config.seed.unwrap_or_else(seed));
         let klog = Arc::clone(drivers.klog());
         let machine_clock = Arc::clone(drivers.clock());
         let release = format!("{}.0-userlink", config.kernel);
@@ -121,6 +127,7 @@ impl Machine {
                         false => DriverLocking::Today,
                     },
                     udev_names: config.udev_names,
+                    seed: config.seed.unwrap_or_else(seed),
                 },
             ),
             spectrum: spectrum::Module::new(
@@ -140,6 +147,9 @@ impl Machine {
                 },
             ),
         };
+        for fault in &config.faults {
+            modules.mlx5.faults().add(fault.clone());
+        }
         // As at a real boot: the hardware is there, and the modules find it, mlx5_ib after mlx5_core.
         for device in &config.devices {
             modules
@@ -154,6 +164,7 @@ impl Machine {
         }
         serve_dmesg(side, klog);
         clock::serve(side, machine_clock, virtual_clock);
+        ctl::serve(side, &modules.mlx5);
 
         let capture = config.capture.as_deref().map(Capture::create);
         let capture = capture
@@ -253,8 +264,11 @@ impl Modules {
         net_core: &NetCore,
     ) -> Result<(), Errno> {
         match *device {
-            DeviceSpec::Mlx5 { address } => {
-                self.mlx5.plug(held, address, mlx5::Profile::CONNECTX_7)?;
+            DeviceSpec::Mlx5 {
+                address,
+                ref profile,
+            } => {
+                self.mlx5.plug(held, address, (**profile).clone())?;
             }
             DeviceSpec::Netdevsim { id, ports } => {
                 let net = Arc::clone(net_core.init_net());
@@ -344,12 +358,12 @@ fn say_what_is_missing(error: &sandbox::Error, klog: &Klog) {
 }
 
 /// The driver core, on the operating system's time or on one that can be moved on.
-fn driver_core(virtual_clock: bool) -> (Arc<DriverCore>, Option<Arc<VirtualClock>>) {
+fn driver_core(virtual_clock: bool, seed: u64) -> (Arc<DriverCore>, Option<Arc<VirtualClock>>) {
     if !virtual_clock {
-        return (DriverCore::real_time(seed()), None);
+        return (DriverCore::real_time(seed), None);
     }
     let clock = Arc::new(VirtualClock::new());
-    let rng = Arc::new(SeededRng::new(seed()));
+    let rng = Arc::new(SeededRng::new(seed));
     let drivers = DriverCore::new(Arc::<VirtualClock>::clone(&clock), rng);
     (drivers, Some(clock))
 }

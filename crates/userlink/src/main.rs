@@ -5,6 +5,7 @@
 mod args;
 mod capture;
 mod clock;
+mod ctl;
 mod devices;
 mod dmesg;
 mod lockdep_cmd;
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Clock(args) => clock::clock(&args),
         Verb::Dmesg(args) => dmesg::dmesg(&args),
+        Verb::Ctl(args) => ctl::ctl(&args),
+        Verb::Profile(args) => devices::print_profile(&args.name),
         Verb::Lockdep(args) => lockdep_cmd::lockdep(&args),
     };
     done.unwrap_or_else(|error| {

@@ -52,7 +52,11 @@ fn config(args: Run) -> Result<Config, Error> {
     if args.devices.is_empty() {
         devices.push(DeviceSpec::default_device());
     }
+    let faults = args.faults.iter().map(|fault| fault.parse());
+    let faults = faults.collect::<Result<_, mlx5::FaultError>>()?;
     Ok(Config {
+        faults,
+        seed: args.seed,
         kernel,
         devices,
         november_2021: args.driver_locking == DriverLocking::November2021,

@@ -9,6 +9,7 @@
 //! they registered it last and unregistered it first, so that nobody could see it in between.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use devlink::{Devl, Devlink, Objects};
 use driver_core::{Device, Driver, LockedDevice, pci};
@@ -16,12 +17,24 @@ use lock_order::{DeviceLock, DriverLock};
 use lockdep::order::Held;
 use rustix::io::Errno;
 
-use crate::core_dev::{CoreDev, IntfState};
+use crate::core_dev::{CoreDev, IntfState, Kind};
+use crate::fault::Fault;
 use crate::locking::DriverLocking;
 use crate::module::Module;
 use crate::params::{self, DriverInit};
-use crate::profile::Profile;
-use crate::{dev, eswitch, fw_reset, lag, ports};
+use crate::{dev, eswitch, fw_reset, lag, ports, sf, sriov};
+
+/// Mellanox.
+const VENDOR: u16 = 0x15b3;
+
+/// Device ids of the physical functions that the driver takes (`mlx5_core_pci_table`).
+pub(crate) const PHYSICAL_FUNCTIONS: &[u16] = &[
+    0x1013, 0x1015, 0x1017, 0x1019, 0x101b, 0x101d, 0x101f, 0x1021, 0x1023, 0x1025, 0xa2d2, 0xa2d6,
+    0xa2dc, 0xa2df,
+];
+
+/// Device ids of the virtual functions that the driver takes.
+const VIRTUAL_FUNCTIONS: &[u16] = &[0x1014, 0x1016, 0x1018, 0x101a, 0x101c, 0x101e, 0xa2d3];
 
 /// The PCI driver `mlx5_core`.
 #[derive(Debug)]
@@ -37,17 +50,6 @@ impl CoreDriver {
     pub(crate) fn new(module: Arc<Module>) -> Self {
         CoreDriver { module }
     }
-
-    /// The functions it is for: the physical functions of the known adapters (`mlx5_core_pci_table`).
-    fn id_table() -> Vec<pci::Id> {
-        Profile::ALL
-            .iter()
-            .map(|profile| pci::Id {
-                vendor: profile.vendor,
-                device: profile.device,
-            })
-            .collect()
-    }
 }
 
 impl Driver for CoreDriver {
@@ -56,7 +58,12 @@ impl Driver for CoreDriver {
     }
 
     fn matches(&self, device: &Device) -> bool {
-        pci::match_device(&Self::id_table(), device).is_some()
+        pci::function(device).is_some_and(|function| {
+            let id = function.id;
+            id.vendor == VENDOR
+                && (PHYSICAL_FUNCTIONS.contains(&id.device)
+                    || VIRTUAL_FUNCTIONS.contains(&id.device))
+        })
     }
 
     fn probe(&self, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
@@ -65,6 +72,14 @@ impl Driver for CoreDriver {
 
     fn remove(&self, device: &mut LockedDevice<'_>) {
         remove_one(device);
+    }
+
+    fn can_configure_sriov(&self) -> bool {
+        true
+    }
+
+    fn sriov_configure(&self, device: &mut LockedDevice<'_>, num_vfs: u16) -> Result<u16, Errno> {
+        sriov::core_sriov_configure(device, num_vfs)
     }
 
     fn shutdown(&self, device: &mut LockedDevice<'_>) {
@@ -91,12 +106,13 @@ fn probe_one(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<(), 
     dev.set_devlink(&devlink);
     device.set_drvdata(Arc::clone(&dev));
     dev.info(format_args!("enabling device (0000 -> 0002)"));
-    let result = init_one(&dev, device.held());
+    let result = shd_init(&dev, device.held()).and_then(|()| init_one(&dev, device.held()));
     if let Err(errno) = result {
         dev.err(format_args!(
             "mlx5_init_one failed with error code {}",
             -errno.raw_os_error()
         ));
+        shd_uninit(&dev, device.held());
         module.adev_ida.free(dev.adev_idx());
         devlink.free(device.held());
     }
@@ -109,24 +125,45 @@ fn remove_one(device: &mut LockedDevice<'_>) {
     let Some(dev) = device.drvdata::<CoreDev>() else {
         return;
     };
-    let devlink = dev.devlink();
-    {
-        let _devl = devlink.lock(device.held());
-        eswitch::disable_sriov(&dev);
-    }
+    fw_reset::drain(&dev);
+    sriov::disable(&dev, device);
     uninit_one(&dev, device.held());
+    shd_uninit(&dev, device.held());
     dev.module().adev_ida.free(dev.adev_idx());
-    devlink.free(device.held());
+    dev.devlink().free(device.held());
+}
+
+/// The instance that all physical functions of the chip share, since 7.1 (`sh_devlink.c: mlx5_shd_init`).
+fn shd_init(dev: &CoreDev, held: &mut Held<'_, DeviceLock>) -> Result<(), Errno> {
+    let module = dev.module();
+    let shares =
+        dev.is_pf() && dev.locking() == DriverLocking::Today && module.kernel_is_at_least(7, 1);
+    if !shares {
+        return Ok(());
+    }
+    let id = &dev.profile().serial_number;
+    let shared = module.devlink().shared_get(held, id, CoreDriver::NAME)?;
+    _ = dev.shd.set(shared);
+    Ok(())
+}
+
+fn shd_uninit(dev: &CoreDev, held: &mut Held<'_, DeviceLock>) {
+    if let Some(shared) = dev.shd.get() {
+        dev.module().devlink().shared_put(held, shared);
+    }
 }
 
 /// Brings a new function all the way up.
 #[inline(never)]
-fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> Result<(), Errno> {
+pub(crate) fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> Result<(), Errno> {
     let devlink = dev.devlink();
     if dev.locking() == DriverLocking::November2021 {
         return init_one_unlocked(dev, &devlink, held);
     }
     let mut devl = devlink.lock(held);
+    if let Some(shared) = dev.shd.get() {
+        shared.nested_devlink_set(&devlink);
+    }
     // Since 6.3 an instance may be registered before its objects, and users see them appear one by one.
     let registers_first = dev.module().kernel_is_at_least(6, 3);
     if registers_first {
@@ -141,24 +178,38 @@ fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> Result<(), E
     result
 }
 
-/// The instance is locked throughout.
+/// The instance is locked throughout. Also what a reload does with a sub-function that was probed lightly.
+///
+/// # Errors
+/// Those of the steps; nothing is left then.
 #[inline(never)]
-fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
+pub(crate) fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let (objects, held) = devl.parts();
     let (mut state, mut held) = dev.intf_state_mutex().lock(held);
-    function_setup(dev);
+    let light = dev.is_lightweight();
+    function_setup(dev)?;
     init_once(dev);
-    params::register(dev, objects)?;
-    state.config = DriverInit::load(objects);
+    if !light {
+        if let Err(errno) = params::register(dev, objects) {
+            cleanup_once(dev);
+            function_teardown(dev);
+            return Err(errno);
+        }
+    }
+    dev.set_config(DriverInit::load(objects));
     let result = load(dev, Some(&mut *objects), &mut held).and_then(|()| {
         state.up = true;
-        ports::uplink_register(dev, objects, state.config)?;
-        dev::register_device(dev, &mut state, &mut held)
+        ports::uplink_register(dev, objects)?;
+        dev.set_lightweight(false);
+        dev::register_device(dev, &mut held)
     });
     if let Err(errno) = result {
         undo_init(dev, &mut state, Some(&mut *objects), &mut held);
         ports::uplink_unregister(dev, objects);
-        params::unregister(dev, objects);
+        dev.set_lightweight(light);
+        if !light {
+            params::unregister(dev, objects);
+        }
         return Err(errno);
     }
     Ok(())
@@ -171,29 +222,28 @@ fn init_one_unlocked(
     devlink: &Arc<Devlink>,
     held: &mut Held<'_, DeviceLock>,
 ) -> Result<(), Errno> {
-    let config = {
+    {
         let mut devl = devlink.lock(held);
         params::register(dev, &mut devl)?;
-        let config = DriverInit::load(&devl);
-        if let Err(errno) = ports::uplink_register(dev, &mut devl, config) {
+        dev.set_config(DriverInit::load(&devl));
+        if let Err(errno) = ports::uplink_register(dev, &mut devl) {
             params::unregister(dev, &mut devl);
             return Err(errno);
         }
-        config
-    };
+    }
     let result = {
         let (mut state, mut held) = dev.intf_state_mutex().lock(held);
-        state.config = config;
-        function_setup(dev);
-        init_once(dev);
-        let result = load(dev, None, &mut held).and_then(|()| {
-            state.up = true;
-            dev::register_device(dev, &mut state, &mut held)
-        });
-        if result.is_err() {
-            undo_init(dev, &mut state, None, &mut held);
-        }
-        result
+        function_setup(dev).and_then(|()| {
+            init_once(dev);
+            let result = load(dev, None, &mut held).and_then(|()| {
+                state.up = true;
+                dev::register_device(dev, &mut held)
+            });
+            if result.is_err() {
+                undo_init(dev, &mut state, None, &mut held);
+            }
+            result
+        })
     };
     let mut devl = devlink.lock(held);
     match result {
@@ -213,7 +263,7 @@ fn undo_init(
     objects: Option<&mut Objects<'_>>,
     held: &mut Held<'_, DriverLock>,
 ) {
-    dev::unregister_device(dev, state, held);
+    dev::unregister_device(dev, held);
     if std::mem::take(&mut state.up) {
         unload(dev, objects, held);
     }
@@ -223,10 +273,15 @@ fn undo_init(
 
 /// Takes a function all the way down.
 #[inline(never)]
-fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
+pub(crate) fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
     let devlink = dev.devlink();
     if dev.locking() == DriverLocking::November2021 {
         devlink.unregister(held);
+        {
+            let mut devl = devlink.lock(held);
+            let (objects, held) = devl.parts();
+            eswitch::disable(dev, objects, held);
+        }
         {
             let (mut state, mut held) = dev.intf_state_mutex().lock(held);
             uninit_loaded(dev, &mut state, None, &mut held);
@@ -244,6 +299,7 @@ fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
     {
         let (objects, held) = devl.parts();
         let (mut state, mut held) = dev.intf_state_mutex().lock(held);
+        eswitch::disable(dev, objects, &mut held);
         uninit_loaded(dev, &mut state, Some(&mut *objects), &mut held);
         params::unregister(dev, objects);
     }
@@ -259,17 +315,59 @@ fn uninit_loaded(
     mut objects: Option<&mut Objects<'_>>,
     held: &mut Held<'_, DriverLock>,
 ) {
-    eswitch::disable(dev);
-    dev::unregister_device(dev, state, held);
+    dev::unregister_device(dev, held);
     if let Some(objects) = objects.as_deref_mut() {
         ports::uplink_unregister(dev, objects);
     }
     if std::mem::take(&mut state.up) {
         unload(dev, objects, held);
+        cleanup_once(dev);
+        function_teardown(dev);
     } else {
-        dev.warn(format_args!("uninit_one: interface is down, NOP"));
+        dev.warn(format_args!("mlx5_uninit_one: interface is down, NOP"));
+        cleanup_once(dev);
     }
-    cleanup_once(dev);
+}
+
+/// A sub-function on the host that has its switch: the instance and its parameters, nothing else
+/// (`main.c: mlx5_init_one_light`).
+///
+/// # Errors
+/// `EIO` when it has been asked back meanwhile; those of the parameters.
+#[inline(never)]
+pub(crate) fn init_one_light(
+    dev: &Arc<CoreDev>,
+    held: &mut Held<'_, DeviceLock>,
+) -> Result<(), Errno> {
+    let devlink = dev.devlink();
+    let mut devl = devlink.lock(held);
+    devl.register();
+    let result = function_setup(dev).and_then(|()| {
+        let registered = params::register(dev, &mut devl);
+        if registered.is_err() {
+            function_teardown(dev);
+        }
+        registered
+    });
+    if result.is_err() {
+        devl.unregister();
+    }
+    result
+}
+
+/// `main.c: mlx5_uninit_one_light`
+#[inline(never)]
+pub(crate) fn uninit_one_light(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
+    let devlink = dev.devlink();
+    let mut devl = devlink.lock(held);
+    params::unregister(dev, &mut devl);
+    devl.unregister();
+    drop(devl);
+    function_teardown(dev);
+}
+
+/// First half of the reload of a sub-function that was probed lightly (`main.c: mlx5_unload_one_light`).
+pub(crate) fn unload_one_light(dev: &CoreDev) {
     function_teardown(dev);
 }
 
@@ -278,11 +376,13 @@ fn uninit_loaded(
 pub fn unload_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) {
     let (objects, held) = devl.parts();
     let (mut state, mut held) = dev.intf_state_mutex().lock(held);
-    eswitch::disable(dev);
-    dev::detach_device(dev, &mut state, &mut held);
+    eswitch::disable(dev, objects, &mut held);
+    dev::detach_device(dev, &mut held);
     ports::uplink_unregister(dev, objects);
     if !std::mem::take(&mut state.up) {
-        dev.warn(format_args!("unload_one: interface is down, NOP"));
+        dev.warn(format_args!(
+            "mlx5_unload_one_devl_locked: interface is down, NOP"
+        ));
         return;
     }
     unload(dev, Some(objects), &mut held);
@@ -301,17 +401,17 @@ pub fn load_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
         dev.warn(format_args!("interface is up, NOP"));
         return Ok(());
     }
-    function_setup(dev);
-    state.config = DriverInit::load(objects);
+    function_setup(dev)?;
+    dev.set_config(DriverInit::load(objects));
     if let Err(errno) = load(dev, Some(&mut *objects), &mut held) {
         function_teardown(dev);
         return Err(errno);
     }
     state.up = true;
-    let result = ports::uplink_register(dev, objects, state.config)
-        .and_then(|()| dev::attach_device(dev, &mut state, &mut held));
+    let result =
+        ports::uplink_register(dev, objects).and_then(|()| dev::attach_device(dev, &mut held));
     if result.is_err() {
-        dev::detach_device(dev, &mut state, &mut held);
+        dev::detach_device(dev, &mut held);
         ports::uplink_unregister(dev, objects);
         state.up = false;
         unload(dev, Some(objects), &mut held);
@@ -321,14 +421,38 @@ pub fn load_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
 }
 
 /// Starts the firmware for this function.
+///
+/// # Errors
+/// `ETIMEDOUT` for a virtual function that never comes up; `EIO` for a sub-function that has been asked back.
 #[inline(never)]
-fn function_setup(dev: &CoreDev) {
-    dev.info(format_args!("firmware version: {}", dev.firmware.running()));
-    dev.info(format_args!("{}", dev.profile().pcie_bandwidth));
+fn function_setup(dev: &CoreDev) -> Result<(), Errno> {
+    dev.info(format_args!(
+        "firmware version: {}",
+        dev.firmware().running()
+    ));
+    match dev.kind() {
+        Kind::Pf => dev.info(format_args!("{}", dev.profile().pcie_bandwidth)),
+        Kind::Vf { number, .. } => {
+            let faults = dev.faults();
+            if faults.value(Fault::VfMissing) == Some(u64::from(*number)) {
+                dev.err(format_args!(
+                    "Firmware over 120000 MS in pre-initializing state, aborting"
+                ));
+                return Err(Errno::TIMEDOUT);
+            }
+        }
+        Kind::Sf { .. } => sf::init_hca(dev)?,
+    }
+    dev.set_up.store(true, Ordering::Release);
+    Ok(())
 }
 
-/// Takes the function from the firmware. Nothing of it is visible.
-fn function_teardown(_dev: &CoreDev) {}
+/// Takes the function from the firmware. Nothing of it is visible, but for a sub-function.
+fn function_teardown(dev: &CoreDev) {
+    if dev.set_up.swap(false, Ordering::AcqRel) {
+        sf::teardown_hca(dev);
+    }
+}
 
 /// Software objects that live as long as the function is probed. Its log lines are all that users see of them.
 #[inline(never)]
@@ -352,24 +476,40 @@ fn load(
     objects: Option<&mut Objects<'_>>,
     held: &mut Held<'_, DriverLock>,
 ) -> Result<(), Errno> {
-    dev.info(format_args!(
-        "Port module event: module {}, Cable plugged",
-        dev.dev_index()
-    ));
-    fw_reset::events_start(dev);
-    if let Some(objects) = objects {
-        params::fs_core_register(dev, objects)?;
+    if dev.is_pf() {
+        dev.info(format_args!(
+            "Port module event: module {}, Cable plugged",
+            dev.dev_index()
+        ));
     }
-    lag::lag_add_mdev(dev, held);
-    Ok(())
+    fw_reset::events_start(dev);
+    match objects {
+        Some(objects) => {
+            params::fs_core_register(dev, objects)?;
+            sf::events_start(dev);
+            lag::lag_add_mdev(dev, held);
+            sriov::attach(dev, objects, held)
+        }
+        None => {
+            sf::events_start(dev);
+            lag::lag_add_mdev(dev, held);
+            Ok(())
+        }
+    }
 }
 
 /// The function leaves its adapter.
 #[inline(never)]
 fn unload(dev: &Arc<CoreDev>, objects: Option<&mut Objects<'_>>, held: &mut Held<'_, DriverLock>) {
-    lag::lag_remove_mdev(dev, held);
+    sf::events_stop(dev, held);
     if let Some(objects) = objects {
+        sriov::detach(dev, objects, held);
+        lag::lag_remove_mdev(dev, held);
+        sf::hw_table_destroy(dev);
         params::fs_core_unregister(dev, objects);
+    } else {
+        lag::lag_remove_mdev(dev, held);
+        sf::hw_table_destroy(dev);
     }
     fw_reset::events_stop(dev);
 }

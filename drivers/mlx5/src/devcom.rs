@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use lock_order::DriverLock;
-use lockdep::order;
+use lockdep::order::{self, Held};
 use lockdep::{ClassKey, DynamicClass};
 
 use crate::core_dev::CoreDev;
@@ -75,6 +75,12 @@ pub(crate) struct Component {
 }
 
 impl Component {
+    /// The adapter of a physical function.
+    pub(crate) fn of(dev: &CoreDev) -> &Component {
+        dev.hca_devcom_comp()
+            .expect("a physical function is part of its adapter from its allocation on")
+    }
+
     /// The adapter's lock, taken for writing by `mlx5_devcom_comp_lock` today and by `mlx5_dev_list_lock` in 2021.
     pub(crate) fn sem(&self) -> &ComponentLock {
         &self.lock
@@ -101,6 +107,23 @@ impl Component {
         self.functions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs `f` with the lock of the function's adapter held. Today only functions that can be aggregated are part of an
+/// adapter in this sense, so virtual and sub-functions take none (`devcom.c: mlx5_devcom_comp_lock`).
+#[inline(always)]
+pub(crate) fn with_comp_lock<R>(
+    dev: &CoreDev,
+    held: &mut Held<'_, DriverLock>,
+    f: impl FnOnce(&mut Held<'_, DriverLock>) -> R,
+) -> R {
+    match dev.hca_devcom_comp() {
+        Some(component) => {
+            let (_guard, mut held) = component.sem().write(held);
+            f(&mut held)
+        }
+        None => f(held),
     }
 }
 

@@ -1,82 +1,140 @@
 //! Firmware activation: how the stored firmware becomes the running one (`fw_reset.c`).
 //!
-//! Either the firmware patches itself while everything runs (`limit no_reset`), or all functions agree on a reset, PCI
-//! link included, after which the driver loads again.
+//! Either the firmware patches itself while everything runs (`limit no_reset`), or all functions of the adapter agree on a
+//! reset, PCI link included, after which the driver loads each again. The function that was asked to do it is loaded by its
+//! own reload; the others, of this host or of another that has asked, do it from a work item and count it as a *remote*
+//! reload.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 
-use devlink::Devl;
+use devlink::{Devl, ReloadAction, ReloadActions, ReloadLimit};
+use driver_core::{Work, Workqueue};
+use lockdep::order::{Held, Unlocked};
 use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::core;
 use crate::core_dev::CoreDev;
+use crate::fault::Fault;
+use crate::module::Module;
 use crate::profile::{FwVersion, Profile};
 
-/// The firmware of a function, as far as a driver sees it.
+/// The firmware of an adapter.
 #[derive(Debug)]
 pub(crate) struct Firmware {
-    state: lockdep::Mutex<FirmwareState>,
+    versions: lockdep::Mutex<Versions>,
 }
 
-#[derive(Debug)]
-struct FirmwareState {
+#[derive(Debug, Clone, Copy)]
+struct Versions {
     running: FwVersion,
     stored: FwVersion,
-    reset_in_progress: bool,
-    /// Requests for a reset are answered (`MLX5_FW_RESET_FLAGS_DROP_NEW_REQUESTS` is clear).
-    listens: bool,
 }
 
 impl Firmware {
-    pub(crate) fn new(profile: &Profile) -> Self {
-        Firmware {
-            state: lockdep::Mutex::named(
+    pub(crate) fn new(profile: &Profile) -> Arc<Self> {
+        Arc::new(Firmware {
+            versions: lockdep::Mutex::named(
                 "mlx5 firmware",
-                FirmwareState {
+                Versions {
                     running: profile.fw_running,
                     stored: profile.fw_stored,
-                    reset_in_progress: false,
-                    listens: false,
                 },
             ),
-        }
+        })
+    }
+
+    fn versions(&self) -> lockdep::MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The version that runs.
     pub(crate) fn running(&self) -> FwVersion {
-        self.state().running
+        self.versions().running
     }
 
     /// The version that would run after an activation.
     pub(crate) fn stored(&self) -> FwVersion {
-        self.state().stored
+        self.versions().stored
     }
 
-    /// A reset has been agreed on and is not over.
+    fn activate(&self) -> FwVersion {
+        let mut versions = self.versions();
+        versions.running = versions.stored;
+        versions.running
+    }
+}
+
+/// What a physical function does when the firmware is reset (`struct mlx5_fw_reset`).
+pub(crate) struct FwReset {
+    in_progress: AtomicBool,
+    /// Requests for a reset are answered (`MLX5_FW_RESET_FLAGS_DROP_NEW_REQUESTS` is clear).
+    listens: AtomicBool,
+    wq: Workqueue,
+    /// Another function or host has reset the firmware.
+    reload_work: Work,
+}
+
+impl FwReset {
+    pub(crate) fn new(module: &Module, dev: &Weak<CoreDev>) -> Self {
+        FwReset {
+            in_progress: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
+            wq: Workqueue::alloc_ordered(module.driver_core().workers(), "mlx5_fw_reset_events"),
+            reload_work: Work::on(
+                "(work_completion)(&fw_reset->reset_reload_work)",
+                Weak::clone(dev),
+                mlx5_sync_reset_reload_work,
+            ),
+        }
+    }
+}
+
+impl CoreDev {
+    /// A reset has been agreed on and is not over (`mlx5_fw_reset_in_progress`).
     pub(crate) fn reset_in_progress(&self) -> bool {
-        self.state().reset_in_progress
+        let in_progress = self
+            .fw_reset
+            .as_ref()
+            .is_some_and(|reset| reset.in_progress.load(Ordering::Acquire));
+        in_progress || self.faults().fires(Fault::FwReset)
     }
 
-    fn state(&self) -> lockdep::MutexGuard<'_, FirmwareState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn set_reset_in_progress(&self, in_progress: bool) {
+        if let Some(reset) = &self.fw_reset {
+            reset.in_progress.store(in_progress, Ordering::Release);
+        }
     }
 }
 
 /// From now on the function answers requests for a reset (`fw_reset.c: mlx5_fw_reset_events_start`).
 pub(crate) fn events_start(dev: &CoreDev) {
-    dev.firmware.state().listens = true;
+    if let Some(reset) = &dev.fw_reset {
+        reset.listens.store(true, Ordering::Release);
+    }
 }
 
 /// From now on it does not (`mlx5_fw_reset_events_stop`).
 pub(crate) fn events_stop(dev: &CoreDev) {
-    dev.firmware.state().listens = false;
+    if let Some(reset) = &dev.fw_reset {
+        reset.listens.store(false, Ordering::Release);
+    }
+}
+
+/// The driver gives the function up: what was under way is done (`mlx5_drain_fw_reset`).
+pub(crate) fn drain(dev: &CoreDev) {
+    events_stop(dev);
+    if let Some(reset) = &dev.fw_reset {
+        reset.reload_work.cancel_sync();
+    }
 }
 
 /// The first half of `action fw_activate`: agree on the reset, go through it, and unload.
 ///
 /// # Errors
-/// `EINVAL` when the stored firmware needs a reboot, with the text that says so.
+/// `EINVAL` when the stored firmware needs a reboot, `EPERM` when another function or host does not agree; with the text that
+/// says so.
 #[inline(never)]
 pub(crate) fn reload_fw_activate(
     dev: &Arc<CoreDev>,
@@ -87,19 +145,81 @@ pub(crate) fn reload_fw_activate(
         extack.set_msg("mlx5_core: FW activate requires reboot");
         return Err(Errno::INVAL);
     }
-    dev.firmware.state().reset_in_progress = true;
+    let peers = dev
+        .hca_devcom_comp()
+        .map_or_else(Vec::new, |component| component.peers(dev));
+    let all_agree = peers
+        .iter()
+        .all(|peer| peer.settings.enable_remote_dev_reset());
+    if !all_agree || dev.faults().fires(Fault::ResetNack) {
+        for peer in peers {
+            if !peer.settings.enable_remote_dev_reset() {
+                peer.warn(format_args!("PCI Sync FW Update Reset Nack Sent"));
+            }
+        }
+        extack.set_msg("mlx5_core: One of the hosts disabled reset");
+        return Err(Errno::PERM);
+    }
+    dev.set_reset_in_progress(true);
+    sync_reset_now(dev);
+    dev.firmware().activate();
+    for peer in &peers {
+        queue_reload(peer);
+    }
+    dev.set_reset_in_progress(false);
+    core::unload_one(dev, devl);
+    Ok(())
+}
+
+fn sync_reset_now(dev: &CoreDev) {
     dev.warn(format_args!(
         "PCI Sync FW Update Reset Ack. Device reset is expected."
     ));
     dev.warn(format_args!("Sync Reset now. Device is going to reset."));
-    {
-        let mut state = dev.firmware.state();
-        state.running = state.stored;
-        state.reset_in_progress = false;
-    }
     dev.info(format_args!("PCI Link up"));
-    core::unload_one(dev, devl);
-    Ok(())
+}
+
+/// Another host has activated a firmware: every physical function of the adapter goes through the reset.
+pub(crate) fn remote_reset(dev: &Arc<CoreDev>) {
+    dev.firmware().activate();
+    queue_reload(dev);
+    if let Some(component) = dev.hca_devcom_comp() {
+        for peer in component.peers(dev) {
+            queue_reload(&peer);
+        }
+    }
+}
+
+fn queue_reload(dev: &CoreDev) {
+    if let Some(reset) = &dev.fw_reset {
+        if reset.listens.load(Ordering::Acquire) {
+            reset.in_progress.store(true, Ordering::Release);
+            reset.wq.queue(&reset.reload_work);
+        }
+    }
+}
+
+/// What a function does that has not asked for the reset (`mlx5_fw_reset_complete_reload`).
+#[inline(never)]
+fn mlx5_sync_reset_reload_work(dev: &Arc<CoreDev>, held: &mut Held<'_, Unlocked>) {
+    let devlink = dev.devlink();
+    let mut devl = devlink.lock(held);
+    if !devl.is_registered() {
+        return;
+    }
+    sync_reset_now(dev);
+    core::unload_one(dev, &mut devl);
+    if let Err(errno) = core::load_one(dev, &mut devl) {
+        dev.err(format_args!(
+            "mlx5_load_one failed with error code {}",
+            -errno.raw_os_error()
+        ));
+    }
+    devl.remote_reload_actions_performed(
+        ReloadLimit::Unspec,
+        ReloadActions::of(&[ReloadAction::DriverReinit, ReloadAction::FwActivate]),
+    );
+    dev.set_reset_in_progress(false);
 }
 
 /// After the reset: the firmware says whether it went well.
@@ -107,11 +227,9 @@ pub(crate) fn reload_fw_activate(
 /// # Errors
 /// `EIO`, with the text, when the running firmware is not the stored one.
 pub(crate) fn verify_fw_complete(dev: &CoreDev, extack: &mut ExtAck) -> Result<(), Errno> {
-    let state = dev.firmware.state();
-    if state.running == state.stored {
+    if dev.firmware().running() == dev.firmware().stored() {
         return Ok(());
     }
-    drop(state);
     extack.set_msg("mlx5_core: Sync reset did not complete successfully");
     Err(Errno::IO)
 }
@@ -126,11 +244,7 @@ pub(crate) fn trigger_fw_live_patch(dev: &CoreDev, extack: &mut ExtAck) -> Resul
         extack.set_msg("mlx5_core: FW upgrade to the stored FW can't be done by FW live patching");
         return Err(Errno::INVAL);
     }
-    let version = {
-        let mut state = dev.firmware.state();
-        state.running = state.stored;
-        state.running
-    };
+    let version = dev.firmware().activate();
     dev.info(format_args!(
         "Live patch updated firmware version: {version}"
     ));

@@ -10,10 +10,11 @@ use std::sync::{Arc, PoisonError};
 
 use lock_order::DriverLock;
 use lockdep::ClassKey;
-use lockdep::order::{self, Held};
+use lockdep::order::{self, Before, Held};
 use net_core::{Net, Netdev, NetdevEvent, NotifierBlock};
 
 use crate::core_dev::CoreDev;
+use crate::devcom::Component;
 use crate::locking::DriverLocking;
 
 static LDEV_LOCK: ClassKey = ClassKey::new("&ldev->lock");
@@ -31,6 +32,8 @@ pub struct Lag {
 struct LagState {
     /// The functions that take part, by their number.
     functions: BTreeMap<u8, ()>,
+    /// Eswitches that are changing their mode: until they are done nothing is aggregated.
+    mode_changes_in_progress: u32,
     /// The last function has left; nobody may join any more.
     dead: bool,
 }
@@ -119,9 +122,12 @@ fn lag_netdev_event(tracker: &lockdep::Mutex<Tracker>, event: NetdevEvent, netde
 /// A function that is loaded joins the others of its adapter, or makes the [`Lag`] that they will join.
 #[inline(never)]
 pub(crate) fn lag_add_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) {
-    let (_guard, mut held) = dev.hca_devcom_comp().sem().write(held);
-    let joined = dev
-        .hca_devcom_comp()
+    if !dev.is_pf() {
+        return;
+    }
+    let component = Component::of(dev);
+    let (_guard, mut held) = component.sem().write(held);
+    let joined = component
         .peers(dev)
         .iter()
         .filter_map(|peer| of(peer))
@@ -154,6 +160,28 @@ pub(crate) fn lag_remove_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock
             ));
         }
     }
+}
+
+/// The function's eswitch begins to change: what is aggregated is not, until [`enable_change`] (`lag.c:
+/// mlx5_lag_disable_change`).
+pub(crate) fn disable_change<H: Before<DriverLock>>(dev: &Arc<CoreDev>, held: &mut Held<'_, H>) {
+    change(dev, held, |changes| changes + 1);
+}
+
+/// The function's eswitch has changed (`lag.c: mlx5_lag_enable_change`).
+pub(crate) fn enable_change<H: Before<DriverLock>>(dev: &Arc<CoreDev>, held: &mut Held<'_, H>) {
+    change(dev, held, |changes| changes.saturating_sub(1));
+}
+
+fn change<H: Before<DriverLock>>(
+    dev: &Arc<CoreDev>,
+    held: &mut Held<'_, H>,
+    count: impl FnOnce(u32) -> u32,
+) {
+    let Some(ldev) = of(dev) else { return };
+    let (_guard, mut held) = Component::of(dev).sem().write(held);
+    let (mut state, _held) = ldev.state.lock(&mut held);
+    state.mode_changes_in_progress = count(state.mode_changes_in_progress);
 }
 
 /// The function's network device is there.

@@ -19,10 +19,15 @@
 //! | [`rdma`] | the RDMA part | `drivers/infiniband/hw/mlx5/main.c` |
 //! | [`lag`] | link aggregation of an adapter's ports | `lag/lag.c` |
 //! | [`devcom`] | what ties the functions of one adapter together | `lib/devcom.c` |
-//! | [`eswitch`] | the embedded switch, legacy mode only | `eswitch.c` |
+//! | [`eswitch`] | the embedded switch: vports, their ports, the modes | `eswitch.c`, `eswitch_offloads.c`, `esw/devlink_port.c` |
+//! | `rep` | representors | `en_rep.c` |
+//! | [`sriov`] | virtual functions | `sriov.c` |
+//! | [`sf`] | sub-functions, both ends | `sf/` |
 //! | [`fw_reset`] | firmware activation | `fw_reset.c` |
 //! | [`locking`] | the two generations of locking | |
 //! | [`profile`] | what differs between adapter models | the firmware |
+//! | [`fault`] | what goes wrong on demand | |
+//! | `names` | what udev would call it | |
 //!
 //! Locks, outermost first: `device_lock`, the instance's lock, `&dev->intf_state_mutex`, the adapter's semaphore (or, as
 //! of 2021, `mlx5_intf_mutex`), `&ldev->lock` and the lock of the uplink's network device, `rtnl_mutex`.
@@ -32,20 +37,27 @@ pub mod core_dev;
 pub mod dev;
 pub mod devcom;
 pub mod eswitch;
+pub mod fault;
 pub mod fw_reset;
 pub mod lag;
 pub mod locking;
 pub mod module;
+mod names;
 pub mod netdev;
 pub mod ops;
+mod other;
 pub mod params;
 pub mod ports;
 pub mod profile;
 pub mod rdma;
+mod rep;
+pub mod sf;
+pub mod sriov;
 
+pub use fault::{FaultError, FaultSpec};
 pub use locking::DriverLocking;
 pub use module::{Config, Module};
-pub use profile::Profile;
+pub use profile::{Profile, ProfileError};
 
 /// The module's name: the first part of its auxiliary devices' names and the prefix of its messages to users.
 pub const MODULE_NAME: &str = "mlx5_core";

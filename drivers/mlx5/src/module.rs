@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use devlink::Subsystem;
 use driver_core::pci::{self, Address};
-use driver_core::{Bus, Device, DriverCore, Ida};
+use driver_core::{Bus, Device, Driver, DriverCore, Ida, SeededRng, auxiliary};
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 use net_core::NetCore;
@@ -14,11 +14,17 @@ use netlink::KernelVersion;
 use rustix::io::Errno;
 
 use crate::core::CoreDriver;
+use crate::core_dev::CoreDev;
 use crate::devcom::Devcom;
+use crate::fault::Faults;
+use crate::fw_reset::{self, Firmware};
 use crate::locking::DriverLocking;
 use crate::netdev::EthDriver;
+use crate::other::OtherDriver;
 use crate::profile::Profile;
 use crate::rdma::{RdmaDriver, is_rdma};
+use crate::rep::EthRepDriver;
+use crate::sf::SfDriver;
 
 /// How the driver is to behave on this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +33,17 @@ pub struct Config {
     pub locking: DriverLocking,
     /// Network devices get the names that udev would give them (`enp0s9np0`); without, the kernel's (`eth0`).
     pub udev_names: bool,
+    /// What decides about faults that happen with a probability.
+    pub seed: u64,
+}
+
+/// What a physical function finds of its adapter.
+#[derive(Debug, Clone)]
+pub(crate) struct Adapter {
+    /// The function's number there.
+    pub(crate) index: u8,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) firmware: Arc<Firmware>,
 }
 
 /// The loaded modules `mlx5_core` and `mlx5_ib`.
@@ -35,7 +52,9 @@ pub struct Module {
     net_core: Arc<NetCore>,
     devlink: Arc<Subsystem>,
     config: Config,
-    adapters: lockdep::Mutex<BTreeMap<Address, Arc<Profile>>>,
+    /// The physical functions that are plugged in, by address.
+    adapters: lockdep::Mutex<BTreeMap<Address, Adapter>>,
+    faults: Faults,
     pub(crate) adev_ida: Ida,
     pub(crate) ib_ida: Ida,
     pub(crate) devcom: Devcom,
@@ -52,10 +71,14 @@ impl Module {
         self: &Arc<Self>,
         held: &mut Held<'_, H>,
     ) -> Result<(), Errno> {
+        let auxiliary = self.driver_core.auxiliary();
         let eth = EthDriver::new(Arc::clone(self));
-        self.driver_core
-            .auxiliary()
-            .register_driver(held, Arc::new(eth))?;
+        auxiliary.register_driver(held, Arc::new(eth))?;
+        auxiliary.register_driver(held, Arc::new(EthRepDriver))?;
+        auxiliary.register_driver(held, Arc::new(SfDriver))?;
+        for driver in OtherDriver::ALL {
+            auxiliary.register_driver(held, Arc::new(driver))?;
+        }
         let core = CoreDriver::new(Arc::clone(self));
         self.driver_core
             .pci()
@@ -73,12 +96,14 @@ impl Module {
         if auxiliary.find_driver(RdmaDriver::NAME).is_some() || !parts.any(|part| is_rdma(&part)) {
             return Ok(());
         }
-        let driver = RdmaDriver::new(Arc::clone(self));
-        match auxiliary.register_driver(held, Arc::new(driver)) {
-            // Another part has appeared at the same time.
-            Err(Errno::BUSY) => Ok(()),
-            result => result,
+        for driver in RdmaDriver::both(self) {
+            match auxiliary.register_driver(held, Arc::new(driver)) {
+                // Another part has appeared at the same time.
+                Ok(()) | Err(Errno::BUSY) => {}
+                Err(errno) => return Err(errno),
+            }
         }
+        Ok(())
     }
 
     /// Unloads both modules, in reverse; every function is given up.
@@ -87,12 +112,19 @@ impl Module {
     /// `ENODEV` when they are not loaded.
     pub fn unload<H: Before<DeviceLock>>(&self, held: &mut Held<'_, H>) -> Result<(), Errno> {
         let auxiliary = self.driver_core.auxiliary();
-        if auxiliary.find_driver(RdmaDriver::NAME).is_some() {
-            auxiliary.unregister_driver(held, RdmaDriver::NAME)?;
+        for name in [RdmaDriver::REP_NAME, RdmaDriver::NAME] {
+            if auxiliary.find_driver(name).is_some() {
+                auxiliary.unregister_driver(held, name)?;
+            }
         }
         self.driver_core
             .pci()
             .unregister_driver(held, CoreDriver::NAME)?;
+        for driver in OtherDriver::ALL.iter().rev() {
+            auxiliary.unregister_driver(held, driver.name())?;
+        }
+        auxiliary.unregister_driver(held, SfDriver::NAME)?;
+        auxiliary.unregister_driver(held, EthRepDriver::NAME)?;
         auxiliary.unregister_driver(held, EthDriver::NAME)
     }
 
@@ -108,6 +140,7 @@ impl Module {
             net_core,
             devlink,
             config,
+            faults: Faults::new(Arc::new(SeededRng::new(config.seed))),
             adapters: lockdep::Mutex::named("mlx5 adapters", BTreeMap::new()),
             adev_ida: Ida::new(),
             ib_ida: Ida::new(),
@@ -143,20 +176,54 @@ impl Module {
             return Err(Errno::EXIST);
         }
         // All of them before the first is probed: whether a device has several functions is part of their names.
-        for address in &addresses {
-            self.adapters().insert(*address, Arc::clone(&profile));
+        let firmware = Firmware::new(&profile);
+        for (index, address) in (0..).zip(&addresses) {
+            let adapter = Adapter {
+                index,
+                profile: Arc::clone(&profile),
+                firmware: Arc::clone(&firmware),
+            };
+            self.adapters().insert(*address, adapter);
         }
-        let functions = addresses
-            .into_iter()
-            .map(|address| plug_function(&pci, held, address, &profile))
+        let functions = (0..)
+            .zip(addresses)
+            .map(|(index, address)| plug_function(&pci, held, address, index, &profile))
             .collect::<Result<_, _>>()?;
         self.autoload_ib(held)?;
         Ok(functions)
     }
 
-    /// What the firmware of the function at `address` would say of itself.
-    pub(crate) fn profile_of(&self, address: Address) -> Option<Arc<Profile>> {
+    /// What the physical function at `address` is.
+    pub(crate) fn adapter_of(&self, address: Address) -> Option<Adapter> {
         self.adapters().get(&address).cloned()
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The functions that are bound to the driver: physical, virtual and sub-functions, in this order.
+    pub fn functions(&self) -> Vec<Arc<CoreDev>> {
+        let pci = self.driver_core.pci().devices();
+        let auxiliary = self.driver_core.auxiliary().devices();
+        pci.iter()
+            .chain(&auxiliary)
+            .filter(|device| !device.name().starts_with("mlx5_core.") || is_sf(device))
+            .filter_map(|device| device.drvdata::<CoreDev>())
+            .collect()
+    }
+
+    /// The bound function of this name on its bus (`0000:00:09.0`, `mlx5_core.sf.2`).
+    pub fn function(&self, name: &str) -> Option<Arc<CoreDev>> {
+        let found = self.functions().into_iter();
+        found.into_iter().find(|dev| dev.device().name() == name)
+    }
+
+    /// Another host activates a firmware on the adapter of this function: all its physical functions go through the reset
+    /// and count a remote reload.
+    pub fn remote_firmware_reset(&self, dev: &Arc<CoreDev>) {
+        fw_reset::remote_reset(dev);
     }
 
     /// Whether another function of the same PCI device exists: udev then names the function, too.
@@ -193,9 +260,14 @@ impl Module {
         self.devlink.kernel().has(KernelVersion::new(major, minor))
     }
 
-    fn adapters(&self) -> lockdep::MutexGuard<'_, BTreeMap<Address, Arc<Profile>>> {
+    fn adapters(&self) -> lockdep::MutexGuard<'_, BTreeMap<Address, Adapter>> {
         self.adapters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an auxiliary device is a sub-function, not a part of a function.
+fn is_sf(device: &Device) -> bool {
+    auxiliary::part_name(device) == Some("sf")
 }
 
 /// Puts one function of an adapter on the bus.
@@ -203,6 +275,7 @@ fn plug_function<H: Before<DeviceLock>>(
     pci: &Bus,
     held: &mut Held<'_, H>,
     address: Address,
+    index: u8,
     profile: &Profile,
 ) -> Result<Arc<Device>, Errno> {
     let function = pci::Function {
@@ -211,7 +284,13 @@ fn plug_function<H: Before<DeviceLock>>(
             device: profile.subsystem_device,
         },
         total_vfs: profile.total_vfs,
-        serial: Some(profile.board_serial_number.to_owned()),
+        vf: pci::VfLayout {
+            offset: profile.vf_offset(index),
+            stride: 1,
+            device: profile.vf_device,
+        },
+        serial: Some(profile.board_serial_number.clone()),
+        numa_node: profile.numa_node,
         ..pci::Function::ethernet(
             address,
             pci::Id {

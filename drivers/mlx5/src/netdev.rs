@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use driver_core::pci::Address;
+use devlink::{Devlink, Port};
 use driver_core::{Device, Driver, Level, LockedDevice, auxiliary};
 use lock_order::DriverLock;
 use lockdep::ClassKey;
@@ -15,8 +15,8 @@ use net_core::{Netdev, NetdevInit, NetdevOps, RtnlGuard};
 use rustix::io::Errno;
 
 use crate::core_dev::CoreDev;
-use crate::lag;
 use crate::module::Module;
+use crate::{lag, names, ports};
 
 static UPLINK_NETDEV_LOCK: ClassKey = ClassKey::new("&mdev->mlx5e_res.uplink_netdev_lock");
 
@@ -60,28 +60,51 @@ impl Driver for EthDriver {
 /// What the driver attaches to its part (`struct mlx5e_dev`).
 struct EthDev {
     dev: Arc<CoreDev>,
-    netdev: Arc<Netdev>,
+    /// Missing where the machine may make none.
+    netdev: Option<Arc<Netdev>>,
+    /// The part's own instance and port, where it has them.
+    own: Option<(Arc<Devlink>, Arc<Port>)>,
 }
+
+/// The operations of the part's instance: none.
+struct NoOps;
+
+impl devlink::Ops for NoOps {}
 
 #[inline(never)]
 fn mlx5e_probe(device: &mut LockedDevice<'_>) -> Result<(), Errno> {
     let dev = auxiliary::shared::<CoreDev>(device.device()).ok_or(Errno::NODEV)?;
-    let netdev = match register_under_a_free_name(&dev, device) {
-        Ok(netdev) => netdev,
+    let own = match dev.has_eth_devlink() {
+        true => Some(mlx5e_create_devlink(&dev, device)?),
+        false => None,
+    };
+    let port = match &own {
+        Some((_, port)) => Some(Arc::clone(port)),
+        None => dev.uplink_port(),
+    };
+    let registered = port
+        .ok_or(Errno::NODEV)
+        .and_then(|port| create_netdev(&dev, device, &port));
+    let netdev = match registered {
+        Ok(netdev) => Some(netdev),
+        Err(errno) if names::are_refused(errno) => None,
         Err(errno) => {
             dev.err(format_args!(
                 "register_netdev failed, {}",
                 -errno.raw_os_error()
             ));
+            if let Some((devlink, port)) = own {
+                mlx5e_destroy_devlink(&devlink, &port, device);
+            }
             return Err(errno);
         }
     };
-    lag::lag_add_netdev(&dev, &netdev);
-    dev.uplink.netdev_set(device.held(), Some(&netdev));
-    dev.info(format_args!(
-        "MLX5E: StrdRq(1) RqSz(8) StrdSz(2048) RxCqeCmprss(0 enhanced)"
-    ));
-    device.set_drvdata(Arc::new(EthDev { dev, netdev }));
+    if let Some(netdev) = &netdev {
+        lag::lag_add_netdev(&dev, netdev);
+        dev.uplink.netdev_set(device.held(), Some(netdev));
+    }
+    dev.info(format_args!("{}", names::STRIDING_RQ));
+    device.set_drvdata(Arc::new(EthDev { dev, netdev, own }));
     Ok(())
 }
 
@@ -90,52 +113,79 @@ fn mlx5e_remove(device: &mut LockedDevice<'_>) {
     let Some(eth) = device.drvdata::<EthDev>() else {
         return;
     };
-    eth.dev.uplink.netdev_set(device.held(), None);
-    let net_core = eth.dev.module().net_core();
-    net_core.unregister_netdev(device.held(), &eth.netdev);
-    lag::lag_remove_netdev(&eth.dev);
+    if let Some(netdev) = &eth.netdev {
+        eth.dev.uplink.netdev_set(device.held(), None);
+        let net_core = eth.dev.module().net_core();
+        net_core.unregister_netdev(device.held(), netdev);
+        lag::lag_remove_netdev(&eth.dev);
+    }
+    if let Some((devlink, port)) = &eth.own {
+        mlx5e_destroy_devlink(devlink, port, device);
+    }
 }
 
-/// Registers the device under the name that udev would give it; if that is taken, as udev would fail to rename it, under
-/// the kernel's.
-fn register_under_a_free_name(
+/// The part's own instance, nested in the function's and in its namespace, with the port
+/// (`en/devlink.c: mlx5e_create_devlink`, `mlx5e_devlink_port_register`). The function's instance is locked meanwhile: its
+/// lock comes before those of what is nested in it.
+fn mlx5e_create_devlink(
     dev: &Arc<CoreDev>,
     device: &mut LockedDevice<'_>,
-) -> Result<Arc<Netdev>, Errno> {
-    if dev.module().config().udev_names {
-        let phys_port_name = format!("p{}", dev.dev_index());
-        let multifunction = dev.module().is_multifunction(dev.address());
-        let name = udev_name(
-            "en",
-            dev.address(),
-            multifunction,
-            &format!("n{phys_port_name}"),
-        );
-        match create_netdev(dev, device, name) {
-            Err(Errno::EXIST) => {}
-            result => return result,
+) -> Result<(Arc<Devlink>, Arc<Port>), Errno> {
+    let parent = dev.devlink();
+    let subsystem = dev.module().devlink();
+    let devlink = subsystem.alloc(Arc::new(NoOps), parent.net(), Arc::clone(device.device()))?;
+    parent.nested_devlink_set(&devlink);
+    devlink.register(device.held());
+    let mut devl = devlink.lock(device.held());
+    match ports::register(dev, &mut devl) {
+        Ok(port) => {
+            drop(devl);
+            dev.set_uplink_port(Some(Arc::clone(&port)));
+            Ok((devlink, port))
+        }
+        Err(errno) => {
+            devl.unregister();
+            drop(devl);
+            devlink.free(device.held());
+            Err(errno)
         }
     }
-    create_netdev(dev, device, "eth%d".to_owned())
+}
+
+fn mlx5e_destroy_devlink(devlink: &Arc<Devlink>, port: &Port, device: &mut LockedDevice<'_>) {
+    if let Some(dev) = auxiliary::shared::<CoreDev>(device.device()) {
+        dev.set_uplink_port(None);
+    }
+    devlink.lock(device.held()).port_unregister(port);
+    devlink.unregister(device.held());
+    devlink.free(device.held());
 }
 
 fn create_netdev(
     dev: &Arc<CoreDev>,
     device: &mut LockedDevice<'_>,
-    name: String,
+    port: &Arc<Port>,
 ) -> Result<Arc<Netdev>, Errno> {
-    let netdev = Netdev::new(NetdevInit {
-        name,
-        parent: Some(Arc::clone(dev.device())),
-        ops: Arc::new(EthOps),
-        ..NetdevInit::ethernet(dev.devlink().net(), dev.mac())
-    });
-    let port = dev.uplink_port().ok_or(Errno::NODEV)?;
-    netdev.set_devlink_port(port);
-    dev.module()
-        .net_core()
-        .register_netdev(device.held(), &netdev)?;
-    Ok(netdev)
+    let mut mac = dev.permanent_mac();
+    if mac == [0; 6] {
+        mac = dev.module().driver_core().rng().eth_random_addr();
+        let [a, b, c, d, e, f] = mac;
+        dev.info(format_args!(
+            "Assigned random MAC address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+        ));
+    }
+    let name = names::uplink_name(dev);
+    names::register_netdev(dev, device.held(), name, |name| {
+        let netdev = Netdev::new(NetdevInit {
+            name,
+            parent: Some(Arc::clone(dev.device())),
+            ops: Arc::new(EthOps),
+            ..NetdevInit::ethernet(dev.devlink().net(), mac)
+        });
+        let port = Arc::clone(port);
+        netdev.set_devlink_port(port);
+        netdev
+    })
 }
 
 /// The driver's part of the network device (`mlx5e_netdev_ops`).
@@ -156,25 +206,6 @@ impl NetdevOps for EthOps {
 fn log_link(rtnl: &RtnlGuard<'_>, dev: &Netdev, up: bool) {
     let text = if up { "Link up" } else { "Link down" };
     dev.log(rtnl.core(), Level::Info, format_args!("{text}"));
-}
-
-/// The name that udev's `net_id` gives to a PCI device: domain, bus, slot, function, then `suffix`.
-pub(crate) fn udev_name(
-    prefix: &str,
-    address: Address,
-    multifunction: bool,
-    suffix: &str,
-) -> String {
-    let domain = match address.domain() {
-        0 => String::new(),
-        domain => format!("P{domain}"),
-    };
-    let function = match address.function() {
-        0 if !multifunction => String::new(),
-        function => format!("f{function}"),
-    };
-    let (bus, slot) = (address.bus(), address.device());
-    format!("{prefix}{domain}p{bus}s{slot}{function}{suffix}")
 }
 
 /// Someone who follows the function's network device (`MLX5_DRIVER_EVENT_UPLINK_NETDEV`).
@@ -199,6 +230,15 @@ impl Uplink {
         Uplink {
             state: order::Mutex::with_class(&UPLINK_NETDEV_LOCK, UplinkState::default()),
         }
+    }
+
+    /// The device, if it is there (`mlx5_uplink_netdev_get`).
+    pub(crate) fn netdev<H: Before<DriverLock>>(
+        &self,
+        held: &mut Held<'_, H>,
+    ) -> Option<Arc<Netdev>> {
+        let (state, _held) = self.state.lock(held);
+        state.netdev.clone()
     }
 
     /// Says that the device has come or goes (`mlx5_core_uplink_netdev_set`).
@@ -244,21 +284,5 @@ impl Uplink {
 impl fmt::Debug for Uplink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Uplink").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_that_udev_gives() {
-        let name = |address: &str, multifunction, suffix| {
-            udev_name("en", address.parse().unwrap(), multifunction, suffix)
-        };
-        assert_eq!(name("0000:00:09.0", false, "np0"), "enp0s9np0");
-        assert_eq!(name("0000:08:00.1", true, "np1"), "enp8s0f1np1");
-        assert_eq!(name("0000:08:00.0", true, "np0"), "enp8s0f0np0");
-        assert_eq!(name("0033:01:00.0", true, "np0"), "enP51p1s0f0np0");
     }
 }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use devlink::{
-    Devl, InfoReq, Ops, ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits,
+    Devl, InfoReq, NewPort, Ops, Port, ReloadAction, ReloadActions, ReloadDown, ReloadLimit,
+    ReloadLimits,
 };
+use driver_core::pci;
 use netlink::ExtAck;
 use rustix::io::Errno;
 
-use crate::core;
 use crate::core_dev::CoreDev;
-use crate::fw_reset;
+use crate::eswitch::mode;
+use crate::fault::Fault;
+use crate::{core, fw_reset, sf};
 
 impl Ops for CoreDev {
     fn reload_actions(&self) -> ReloadActions {
@@ -44,6 +47,58 @@ impl Ops for CoreDev {
         true
     }
 
+    fn eswitch_mode_get(&self, _devl: &mut Devl<'_>) -> Result<Option<u16>, Errno> {
+        mode::mode_get(self).map(Some)
+    }
+
+    fn eswitch_mode_set(
+        &self,
+        devl: &mut Devl<'_>,
+        mode: u16,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        mode::mode_set(&self.this(), devl, mode, extack)
+    }
+
+    fn eswitch_inline_mode_get(&self, _devl: &mut Devl<'_>) -> Result<Option<u8>, Errno> {
+        mode::inline_mode_get(self).map(Some)
+    }
+
+    fn eswitch_inline_mode_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        mode: u8,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        mode::inline_mode_set(self, mode, extack)
+    }
+
+    fn eswitch_encap_mode_get(&self, _devl: &mut Devl<'_>) -> Result<Option<u8>, Errno> {
+        mode::encap_mode_get(self).map(Some)
+    }
+
+    fn eswitch_encap_mode_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        mode: u8,
+        _extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        mode::encap_mode_set(self, mode)
+    }
+
+    fn can_create_ports(&self) -> bool {
+        true
+    }
+
+    fn port_new(
+        &self,
+        devl: &mut Devl<'_>,
+        new: &NewPort,
+        extack: &mut ExtAck,
+    ) -> Result<Arc<Port>, Errno> {
+        sf::port_new(&self.this(), devl, new, extack)
+    }
+
     fn info_get(
         &self,
         _devl: &mut Devl<'_>,
@@ -56,16 +111,20 @@ impl Ops for CoreDev {
 
 /// Serial numbers and versions. The serials came with 6.16.
 fn devlink_info_get(dev: &CoreDev, info: &mut InfoReq<'_, '_>) -> Result<(), Errno> {
+    // Of a virtual or sub-function there is nothing to tell.
+    if !dev.is_pf() {
+        return Ok(());
+    }
     let profile = dev.profile();
     if dev.module().kernel_is_at_least(6, 16) {
-        info.board_serial_number(profile.board_serial_number)?;
-        info.serial_number(profile.serial_number)?;
+        info.board_serial_number(&profile.board_serial_number)?;
+        info.serial_number(&profile.serial_number)?;
     }
-    info.version_fixed("fw.psid", profile.psid)?;
-    let running = dev.firmware.running().padded();
+    info.version_fixed("fw.psid", &profile.psid)?;
+    let running = dev.firmware().running().padded();
     info.version_running("fw.version", &running)?;
     info.version_running("fw", &running)?;
-    let stored = dev.firmware.stored().padded();
+    let stored = dev.firmware().stored().padded();
     info.version_stored("fw.version", &stored)?;
     info.version_stored("fw", &stored)
 }
@@ -77,9 +136,23 @@ fn devlink_reload_down(
     reload: ReloadDown,
     extack: &mut ExtAck,
 ) -> Result<(), Errno> {
-    if dev.firmware.reset_in_progress() {
+    if dev.reset_in_progress() {
         extack.set_msg("mlx5_core: Can't reload during firmware reset");
         return Err(Errno::BUSY);
+    }
+    if dev.is_lightweight() {
+        if reload.action != ReloadAction::DriverReinit {
+            return Err(Errno::OPNOTSUPP);
+        }
+        core::unload_one_light(dev);
+        return Ok(());
+    }
+    if reload.action == ReloadAction::FwActivate && !dev.is_pf() {
+        extack.set_msg("mlx5_core: FW activate is unsupported for this function");
+        return Err(Errno::OPNOTSUPP);
+    }
+    if pci::sriov::num_vfs(dev.device()) > 0 {
+        extack.set_msg("mlx5_core: reload while VFs are present is unfavorable");
     }
     match (reload.action, reload.limit) {
         (ReloadAction::DriverReinit, _) => {
@@ -103,9 +176,16 @@ fn devlink_reload_up(
     limit: ReloadLimit,
     extack: &mut ExtAck,
 ) -> Result<ReloadActions, Errno> {
+    if let Some(errno) = dev.faults().value(Fault::ReloadUp) {
+        // A number of an error, as the grammar of faults has checked.
+        return Err(Errno::from_raw_os_error(i32::try_from(errno).unwrap_or(5)));
+    }
     match (action, limit) {
         (ReloadAction::DriverReinit, _) => {
-            core::load_one(dev, devl)?;
+            match dev.is_lightweight() {
+                true => core::init_one_devl_locked(dev, devl)?,
+                false => core::load_one(dev, devl)?,
+            }
             Ok(ReloadActions::of(&[ReloadAction::DriverReinit]))
         }
         (ReloadAction::FwActivate, ReloadLimit::NoReset) => {

@@ -14,6 +14,7 @@ use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::core_dev::CoreDev;
+use crate::dev as parts;
 use crate::locking::DriverLocking;
 
 mod driverinit;
@@ -95,11 +96,14 @@ fn steering_param_follows_load(dev: &CoreDev) -> bool {
 /// The parameters that [`register`] registers, in the kernel's groups and order, as far as the shown kernel has them.
 fn lasting(dev: &Arc<CoreDev>) -> Vec<Vec<Param>> {
     let since = |major, minor| dev.module().kernel_is_at_least(major, minor);
-    let mut groups = vec![vec![stored::remote_dev_reset(dev)]];
-    if since(6, 3) {
-        groups.push(vec![stored::esw_multiport()]);
+    let mut groups = Vec::new();
+    if dev.is_pf() {
+        groups.push(vec![stored::remote_dev_reset(dev)]);
+        if since(6, 3) {
+            groups.push(vec![stored::esw_multiport(dev)]);
+        }
+        groups.push(vec![stored::esw_port_metadata(dev)]);
     }
-    groups.push(vec![stored::esw_port_metadata(dev)]);
     if !steering_param_follows_load(dev) {
         groups.push(vec![stored::flow_steering_mode(dev)]);
     }
@@ -107,9 +111,12 @@ fn lasting(dev: &Arc<CoreDev>) -> Vec<Vec<Param>> {
     groups.push(driverinit::core(dev));
     groups.push(driverinit::eth(dev));
     groups.push(driverinit::rdma());
+    if parts::vnet_supported(dev) {
+        groups.push(driverinit::vnet());
+    }
     groups.push(driverinit::max_macs(dev));
     groups.push(driverinit::pcie_congestion(dev));
-    if since(6, 18) {
+    if since(6, 18) && dev.is_pf() {
         groups.push(stored::non_volatile(dev));
     }
     groups

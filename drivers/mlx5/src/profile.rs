@@ -4,8 +4,15 @@
 //! stands in one [`Profile`]. Nothing in the driver branches on a model's name: it asks the profile for a capability or a
 //! number, as the real one asks the firmware. A profile describes the whole adapter; what differs between its functions
 //! (addresses, vhca ids) is derived by the function's own code.
+//!
+//! Profiles are files; those in `profiles/` are built in ([`Profile::by_name`]), and users copy and change them
+//! ([`Profile::from_toml`]).
 
 use std::fmt;
+
+mod read;
+
+pub use read::ProfileError;
 
 /// A firmware version. Its three parts are printed in two ways: see [`Display`](fmt::Display) and [`FwVersion::padded`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,15 +49,40 @@ pub struct ResetLevels {
     pub pci_reset: bool,
 }
 
+/// What the eswitch of each physical function is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EswitchProfile {
+    /// The functions are those of a DPU's own processor (ECPF), which manages the host's.
+    pub embedded_cpu: bool,
+    /// The first physical function's id in the firmware; the next ones count up.
+    pub first_vhca_id: u16,
+    /// Packets to the eswitch must carry their headers inline: the inline mode is "link", otherwise "none".
+    pub inline_link: bool,
+    /// Sub-functions of a physical function.
+    pub local_sfs: u16,
+    /// Sub-functions that an embedded function can make for the host's.
+    pub external_sfs: u16,
+    /// Virtual functions can be migrated.
+    pub migratable_vfs: bool,
+    /// Virtual functions can have IPsec crypto offload.
+    pub ipsec_crypto_vfs: bool,
+    /// Virtual functions can have IPsec packet offload.
+    pub ipsec_packet_vfs: bool,
+}
+
 /// An adapter model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// The name users give on the command line.
-    pub name: &'static str,
+    /// The name users give on the command line, or the file that they name.
+    pub name: String,
+    /// What it is, in words.
+    pub description: String,
     /// PCI vendor id.
     pub vendor: u16,
     /// PCI device id of a physical function.
     pub device: u16,
+    /// PCI device id of a virtual function.
+    pub vf_device: u16,
     /// PCI subsystem vendor id.
     pub subsystem_vendor: u16,
     /// PCI subsystem device id.
@@ -62,23 +94,25 @@ pub struct Profile {
     /// Firmware that is stored and would run after an activation; the same as the running one when nothing is pending.
     pub fw_stored: FwVersion,
     /// Parameter-set id: the board's configuration, `fw.psid`.
-    pub psid: &'static str,
+    pub psid: String,
     /// Serial number of the adapter, all functions share it (VPD field `V3`).
-    pub serial_number: &'static str,
+    pub serial_number: String,
     /// Serial number of the board (VPD field `SN`).
-    pub board_serial_number: &'static str,
+    pub board_serial_number: String,
     /// System image GUID: equal on all functions of one adapter, it is what pairs them.
     pub system_image_guid: u64,
-    /// First function's MAC address; function N adds N to the last byte.
+    /// First function's MAC address; function N adds N to it.
     pub base_mac: [u8; 6],
     /// Virtual functions a physical function may have at most.
     pub total_vfs: u16,
     /// Virtual functions the firmware can be configured for at most.
     pub max_total_vfs: u16,
+    /// The memory that the adapter is near to; -1 where there is one only.
+    pub numa_node: i32,
     /// Link speed of a port in Mbit/s.
     pub link_speed_mbps: u32,
     /// The line that the PCI core prints about the slot.
-    pub pcie_bandwidth: &'static str,
+    pub pcie_bandwidth: String,
     /// Entries of the rate limit table, and its range in Mbit/s.
     pub rate_limits: u32,
     /// Upper end of the rate limits in Mbit/s.
@@ -93,6 +127,8 @@ pub struct Profile {
     pub log_max_hairpin_num_packets: u8,
     /// Channels (queues) a netdevice may have at most: the limit of `num_doorbells`.
     pub max_num_channels: u32,
+    /// I/O event queues that a function of the eswitch has unless it is told otherwise.
+    pub max_io_eqs: u32,
     /// Steering rules can be written by software (`smfs`).
     pub sw_steering: bool,
     /// Steering rules can be written by hardware queues (`hmfs`).
@@ -103,72 +139,69 @@ pub struct Profile {
     pub swp_l4_csum_l4_only: bool,
     /// What a firmware activation may do.
     pub reset_levels: ResetLevels,
+    /// The eswitch.
+    pub eswitch: EswitchProfile,
 }
 
+/// The built-in profiles by name, the default one first.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("connectx-7", include_str!("profiles/connectx-7.toml")),
+    ("connectx-6dx", include_str!("profiles/connectx-6dx.toml")),
+    ("bluefield-3", include_str!("profiles/bluefield-3.toml")),
+];
+
 impl Profile {
-    /// Every profile there is, the default one first.
-    pub const ALL: &'static [Profile] = &[Self::CONNECTX_7];
+    /// Names of the built-in profiles, the default one first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
 
-    /// A single-port ConnectX-7 at 100 Gbit/s.
-    pub const CONNECTX_7: Profile = Profile {
-        name: "connectx-7",
-        vendor: 0x15b3,
-        device: 0x1021,
-        subsystem_vendor: 0x15b3,
-        subsystem_device: 0x0041,
-        physical_functions: 1,
-        fw_running: FwVersion {
-            major: 28,
-            minor: 41,
-            subminor: 1000,
-        },
-        fw_stored: FwVersion {
-            major: 28,
-            minor: 41,
-            subminor: 1000,
-        },
-        psid: "MT_0000000838",
-        serial_number: "7c1e5a90d3b4ef118000a088c2f0347e",
-        board_serial_number: "MT2421XZ0C7U",
-        system_image_guid: 0xa088_c203_00f0_347e,
-        base_mac: [0xa0, 0x88, 0xc2, 0xf0, 0x34, 0x7e],
-        total_vfs: 16,
-        max_total_vfs: 127,
-        link_speed_mbps: 100_000,
-        pcie_bandwidth: "252.048 Gb/s available PCIe bandwidth (16.0 GT/s PCIe x16 link)",
-        rate_limits: 127,
-        max_rate_mbps: 97_656,
-        log_max_current_uc_list: 7,
-        log_max_current_mc_list: 11,
-        roce: true,
-        log_max_hairpin_num_packets: 13,
-        max_num_channels: 64,
-        sw_steering: true,
-        hw_steering: true,
-        pcie_congestion_events: true,
-        swp_l4_csum_l4_only: true,
-        reset_levels: ResetLevels {
-            live_patch: false,
-            pci_reset: true,
-        },
-    };
+    /// The text of the built-in profile of that name, for users to copy.
+    pub fn text(name: &str) -> Option<&'static str> {
+        BUILT_IN
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, text)| *text)
+    }
 
-    /// The profile of that name.
-    pub fn by_name(name: &str) -> Option<&'static Profile> {
-        Self::ALL.iter().find(|profile| profile.name == name)
+    /// The built-in profile of that name.
+    pub fn by_name(name: &str) -> Option<Profile> {
+        let profile = Self::from_toml(name, Self::text(name)?);
+        Some(profile.expect("a test reads all built-in profiles"))
+    }
+
+    /// The profile that a machine has unless it is told otherwise.
+    pub fn connectx_7() -> Profile {
+        Self::by_name(BUILT_IN[0].0).expect("it is built in")
     }
 
     /// MAC address of physical function `index`.
     pub fn mac(&self, index: u8) -> [u8; 6] {
-        let mut mac = self.base_mac;
-        mac[5] = mac[5].wrapping_add(index);
-        mac
+        let [_, _, bytes @ ..] = self
+            .mac_number()
+            .wrapping_add(u64::from(index))
+            .to_be_bytes();
+        bytes
+    }
+
+    fn mac_number(&self) -> u64 {
+        self.base_mac
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     /// Vports of a function's e-switch: its virtual functions, the physical function's own and the uplink
     /// (`mlx5/core/eswitch.c: mlx5_eswitch_init`).
     pub fn total_vports(&self) -> u32 {
         u32::from(self.total_vfs) + 2
+    }
+
+    /// Where a physical function's virtual ones are: after all physical functions, those of the first before those of the
+    /// second.
+    pub(crate) fn vf_offset(&self, function: u8) -> u16 {
+        // Of the first virtual function from its own physical one, which is `function` further than the first.
+        let before = u16::from(function) * self.total_vfs;
+        u16::from(self.physical_functions) + before - u16::from(function)
     }
 }
 
@@ -189,12 +222,25 @@ mod tests {
 
     #[test]
     fn profiles_are_found_by_name_only() {
-        assert_eq!(Profile::by_name("connectx-7"), Some(&Profile::CONNECTX_7));
+        for name in Profile::names() {
+            assert_eq!(Profile::by_name(name).unwrap().name, name);
+        }
         assert_eq!(Profile::by_name("connectx"), None);
     }
 
     #[test]
     fn functions_count_up_from_the_base_mac() {
-        assert_eq!(Profile::CONNECTX_7.mac(1)[5], 0x7f);
+        let mut profile = Profile::connectx_7();
+        assert_eq!(profile.mac(1)[5], 0x7f);
+        profile.base_mac[5] = 0xff;
+        assert_eq!(profile.mac(1)[4..], [0x35, 0x00]);
+    }
+
+    #[test]
+    fn virtual_functions_are_behind_all_physical_ones() {
+        let mut profile = Profile::connectx_7();
+        profile.total_vfs = 8;
+        assert_eq!(profile.vf_offset(0), 2, "00.2");
+        assert_eq!(profile.vf_offset(1), 9, "01.2, seen from 00.1");
     }
 }

@@ -19,29 +19,42 @@ use rustix::io::Errno;
 use crate::core_dev::CoreDev;
 use crate::locking::DriverLocking;
 use crate::module::Module;
-use crate::netdev::{self, UplinkListener};
+use crate::names;
+use crate::netdev::UplinkListener;
 
 /// Why the old way leaves the declared order.
 const AS_OF_2021: &str =
     "mlx5_ib as of November 2021 keeps a global netdevice notifier while its device is reloaded";
 
-/// The auxiliary driver `mlx5_ib.rdma`.
+/// The auxiliary drivers `mlx5_ib.rdma` and `mlx5_ib.rep`; the second one is for a function in switchdev mode.
 #[derive(Debug)]
 pub(crate) struct RdmaDriver {
     module: Arc<Module>,
+    name: &'static str,
+    part: &'static str,
 }
 
 impl RdmaDriver {
     pub(crate) const NAME: &'static str = "mlx5_ib.rdma";
+    pub(crate) const REP_NAME: &'static str = "mlx5_ib.rep";
 
-    pub(crate) fn new(module: Arc<Module>) -> Self {
-        RdmaDriver { module }
+    /// Both, in the order in which they are registered.
+    pub(crate) fn both(module: &Arc<Module>) -> [Self; 2] {
+        [
+            (Self::NAME, "mlx5_core.rdma"),
+            (Self::REP_NAME, "mlx5_core.rdma-rep"),
+        ]
+        .map(|(name, part)| RdmaDriver {
+            module: Arc::clone(module),
+            name,
+            part,
+        })
     }
 }
 
 impl Driver for RdmaDriver {
     fn name(&self) -> &str {
-        Self::NAME
+        self.name
     }
 
     fn module(&self) -> &str {
@@ -49,7 +62,7 @@ impl Driver for RdmaDriver {
     }
 
     fn matches(&self, device: &Device) -> bool {
-        is_rdma(device)
+        auxiliary::match_id(&[self.part], device).is_some()
     }
 
     fn probe(&self, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
@@ -83,17 +96,16 @@ pub struct IbDevice {
 impl IbDevice {
     fn alloc(module: &Module, dev: Arc<CoreDev>) -> Result<Arc<Self>, Errno> {
         let number = module.ib_ida.alloc()?;
-        let name = if module.config().udev_names {
-            let multifunction = module.is_multifunction(dev.address());
-            netdev::udev_name("roce", dev.address(), multifunction, "")
-        } else {
-            format!("mlx5_{number}")
-        };
-        let [a, b, c, d, e, f] = dev.mac();
+        let name = names::ib_name(&dev).unwrap_or_else(|| format!("mlx5_{number}"));
+        let [a, b, c, d, e, f] = dev.permanent_mac();
         let ib = Arc::new(IbDevice {
             name,
             number,
-            node_guid: u64::from_be_bytes([a, b, c, 0, 0, d, e, f]),
+            // What is set at the eswitch gets the bytes of an EUI-64 in its middle.
+            node_guid: match dev.is_pf() {
+                true => u64::from_be_bytes([a, b, c, 3, 0, d, e, f]),
+                false => u64::from_be_bytes([a, b, c, 0xff, 0xfe, d, e, f]),
+            },
             dev,
             netdev: lockdep::Mutex::named("ib_device->netdev_lock", None),
             nb: OnceLock::new(),

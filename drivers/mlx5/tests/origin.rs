@@ -11,6 +11,13 @@ use netlink::KernelVersion;
 
 const DEVICE: &str = "pci/0000:00:09.0";
 
+/// A card with one physical function.
+fn single_port() -> Profile {
+    let mut profile = Profile::connectx_7();
+    profile.physical_functions = 1;
+    profile
+}
+
 /// The stack of a report's dependency on `class`, from its headline to the next one.
 fn dependency<'t>(text: &'t str, class: &str) -> &'t str {
     let headline = format!("({class}){{");
@@ -38,6 +45,7 @@ fn namespace_exit_against_reload_as_of_november_2021() {
     let config = Config {
         locking: DriverLocking::November2021,
         udev_names: true,
+        ..Config::default()
     };
     let module = Module::new(
         machine.driver_core.clone(),
@@ -48,9 +56,7 @@ fn namespace_exit_against_reload_as_of_november_2021() {
     task("modprobe", || {
         let mut held = Held::root();
         let address = "0000:00:09.0".parse().unwrap();
-        module
-            .plug(&mut held, address, Profile::CONNECTX_7)
-            .unwrap();
+        module.plug(&mut held, address, single_port()).unwrap();
         module.load(&mut held).unwrap();
     });
     let n1 = machine.netns_add("n1");

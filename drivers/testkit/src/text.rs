@@ -40,10 +40,19 @@ pub fn dev(message: &Message) -> String {
 
 /// `driver_reinit unspecified 1`, one for each action and limit.
 pub fn reload_stats(message: &Message) -> Vec<String> {
+    stats(message, attr::RELOAD_STATS.number())
+}
+
+/// The same of what others have caused.
+pub fn remote_reload_stats(message: &Message) -> Vec<String> {
+    stats(message, attr::REMOTE_RELOAD_STATS.number())
+}
+
+fn stats(message: &Message, whose: u16) -> Vec<String> {
     let stats = find(message.attrs(), attr::DEV_STATS.number()).unwrap();
-    let local = find(stats.nested(), attr::RELOAD_STATS.number()).unwrap();
+    let stats = find(stats.nested(), whose).unwrap();
     let mut lines = Vec::new();
-    for info in local.nested() {
+    for info in stats.nested() {
         let action = find(info.nested(), attr::RELOAD_ACTION.number()).unwrap();
         let action = match action.u8() {
             Some(1) => "driver_reinit",
@@ -115,16 +124,27 @@ pub fn port(message: &Message) -> String {
     if let Some(flavour) = find(attrs, attr::PORT_FLAVOUR.number()).and_then(RawAttr::u16) {
         line += match flavour {
             0 => " flavour physical",
+            3 => " flavour pcipf",
             4 => " flavour pcivf",
             5 => " flavour virtual",
+            7 => " flavour pcisf",
             other => panic!("port flavour {other}"),
         };
+    }
+    if let Some(controller) = number(attr::PORT_CONTROLLER_NUMBER.number()) {
+        // That there is only one host is not worth a word.
+        if controller != 0 {
+            line += &format!(" controller {controller}");
+        }
     }
     if let Some(pf) = find(attrs, attr::PORT_PCI_PF_NUMBER.number()).and_then(RawAttr::u16) {
         line += &format!(" pfnum {pf}");
     }
     if let Some(vf) = find(attrs, attr::PORT_PCI_VF_NUMBER.number()).and_then(RawAttr::u16) {
         line += &format!(" vfnum {vf}");
+    }
+    if let Some(sf) = number(attr::PORT_PCI_SF_NUMBER.number()) {
+        line += &format!(" sfnum {sf}");
     }
     if let Some(port) = number(attr::PORT_NUMBER.number()) {
         line += &format!(" port {port}");

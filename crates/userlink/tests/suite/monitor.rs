@@ -35,7 +35,11 @@ fn a_move_is_deletion_in_the_old_and_addition_in_the_new_namespace() {
     };
     let (gone, come) = (at(&lines, "here", "dev_del"), at(&lines, "n1", "dev_new"));
     assert!(gone.len() == 1 && !come.is_empty(), "{}", ran.tail());
-    let last_here = lines.iter().rposition(|line| line[0] == "here");
+    // What shares something with the device, its chip's instance, tells that it has changed.
+    let of_device = |line: &Vec<String>| line[2].starts_with(crate::machine::DEVICE);
+    let last_here = lines
+        .iter()
+        .rposition(|line| line[0] == "here" && of_device(line));
     assert_eq!(
         last_here,
         Some(gone[0]),

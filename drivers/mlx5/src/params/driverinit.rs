@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::{Id, check, check_fmt, own};
 use crate::core_dev::CoreDev;
+use crate::dev as parts;
 
 /// Completion queue entries of an I/O event queue (`MLX5_COMP_EQ_SIZE`).
 const COMP_EQ_SIZE: u32 = 1024;
@@ -32,6 +33,8 @@ pub struct DriverInit {
     pub enable_eth: bool,
     /// The RDMA part exists.
     pub enable_rdma: bool,
+    /// The vDPA part exists, of a function that can have one.
+    pub enable_vnet: bool,
 }
 
 impl DriverInit {
@@ -44,6 +47,7 @@ impl DriverInit {
         DriverInit {
             enable_eth: enabled(Generic::EnableEth),
             enable_rdma: enabled(Generic::EnableRdma),
+            enable_vnet: enabled(Generic::EnableVnet),
         }
     }
 }
@@ -53,15 +57,20 @@ impl DriverInit {
 pub(super) fn first_values(dev: &CoreDev) -> Vec<(u32, ParamValue)> {
     let since = |major, minor| dev.module().kernel_is_at_least(major, minor);
     let profile = dev.profile();
+    // A sub-function that is probed lightly has no parts until somebody says which.
+    let full = !dev.is_lightweight();
     let mut values = vec![
-        (Generic::EnableRoce.id(), ParamValue::Bool(profile.roce)),
+        (
+            Generic::EnableRoce.id(),
+            ParamValue::Bool(profile.roce && full),
+        ),
         (
             own_id(Id::FdbLargeGroups),
             ParamValue::U32(DEFAULT_NUM_GROUPS),
         ),
         (Generic::IoEqSize.id(), ParamValue::U32(COMP_EQ_SIZE)),
         (Generic::EventEqSize.id(), ParamValue::U32(NUM_ASYNC_EQE)),
-        (Generic::EnableEth.id(), ParamValue::Bool(true)),
+        (Generic::EnableEth.id(), ParamValue::Bool(full)),
     ];
     if since(6, 4) {
         // One pair for each 50 Gbit/s of the link.
@@ -74,7 +83,10 @@ pub(super) fn first_values(dev: &CoreDev) -> Vec<(u32, ParamValue)> {
         let doorbells = DEFAULT_NUM_DOORBELLS.min(profile.max_num_channels);
         values.push((Generic::NumDoorbells.id(), ParamValue::U32(doorbells)));
     }
-    values.push((Generic::EnableRdma.id(), ParamValue::Bool(true)));
+    values.push((Generic::EnableRdma.id(), ParamValue::Bool(full)));
+    if parts::vnet_supported(dev) {
+        values.push((Generic::EnableVnet.id(), ParamValue::Bool(full)));
+    }
     let max_macs = 1u32 << profile.log_max_current_uc_list;
     values.push((Generic::MaxMacs.id(), ParamValue::U32(max_macs)));
     if has_pcie_congestion(dev) {
@@ -130,6 +142,11 @@ pub(super) fn rdma() -> Vec<Param> {
     vec![generic(Generic::EnableRdma)]
 }
 
+/// What belongs to the vDPA part (`mlx5_devlink_vnet_params`).
+pub(super) fn vnet() -> Vec<Param> {
+    vec![generic(Generic::EnableVnet)]
+}
+
 /// When to tell of congestion on PCIe (`mlx5_devlink_pcie_cong_params`); none where the firmware cannot.
 pub(super) fn pcie_congestion(dev: &CoreDev) -> Vec<Param> {
     if !has_pcie_congestion(dev) {
@@ -139,7 +156,7 @@ pub(super) fn pcie_congestion(dev: &CoreDev) -> Vec<Param> {
 }
 
 fn has_pcie_congestion(dev: &CoreDev) -> bool {
-    dev.module().kernel_is_at_least(6, 18) && dev.profile().pcie_congestion_events
+    dev.is_pf() && dev.module().kernel_is_at_least(6, 18) && dev.profile().pcie_congestion_events
 }
 
 fn generic(generic: Generic) -> Param {

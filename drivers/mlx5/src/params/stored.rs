@@ -43,6 +43,11 @@ impl Settings {
         }
     }
 
+    /// Whether the function lets others reset the firmware.
+    pub(crate) fn enable_remote_dev_reset(&self) -> bool {
+        self.values().enable_remote_dev_reset
+    }
+
     fn values(&self) -> lockdep::MutexGuard<'_, Values> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +91,7 @@ pub(super) fn remote_dev_reset(dev: &Arc<CoreDev>) -> Param {
 }
 
 /// The ports of an adapter as one e-switch: only in switchdev mode (`lag/mpesw.c: enable_mpesw`).
-pub(super) fn esw_multiport() -> Param {
+pub(super) fn esw_multiport(_dev: &Arc<CoreDev>) -> Param {
     own(Id::EswMultiport, Cmodes::RUNTIME).with(
         |_, _, _| Ok(ParamValue::Bool(false)),
         |_, _, value, _| match value.as_bool() {

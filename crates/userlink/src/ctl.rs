@@ -1,0 +1,78 @@
+//! `userlink ctl`: changes a running machine. The machine's side ([`serve`]) and the user's ([`ctl`]).
+//!
+//! What a user could do at the machine itself is done there, with `devlink` and in `/sys`; this is for what comes from
+//! elsewhere: faults, another host, the hardware.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Error;
+use driver_core::pci;
+use lockdep::order::Held;
+use mlx5::{FaultSpec, Module};
+use sandbox::KernelSide;
+
+use crate::args::Ctl;
+
+/// Sends the words to the machine, and prints its answer.
+///
+/// # Errors
+/// There is no machine, or it refuses: its words.
+pub(crate) fn ctl(args: &Ctl) -> Result<ExitCode, Error> {
+    let machine = sandbox::ctl::locate()?;
+    sandbox::ctl::request(&machine, &args.words.join(" "), &mut io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers the verbs `fault`, `vfs` and `fw-reset` from now on.
+pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
+    let module = Arc::clone(mlx5);
+    side.control().verb("fault", move |words, out| {
+        match words {
+            [] => {
+                for fault in module.faults().list() {
+                    writeln!(out, "{fault}").map_err(|error| error.to_string())?;
+                }
+            }
+            ["clear"] => module.faults().clear(),
+            words => {
+                for word in words {
+                    let fault: FaultSpec = word.parse().map_err(text)?;
+                    module.faults().add(fault);
+                }
+            }
+        }
+        Ok(())
+    });
+    let module = Arc::clone(mlx5);
+    side.control().verb("vfs", move |words, _| {
+        let [address, count] = words else {
+            return Err("expected: vfs ADDRESS COUNT".into());
+        };
+        let count = count
+            .parse()
+            .map_err(|_| format!("`{count}` is not a number of virtual functions"))?;
+        let device = module
+            .driver_core()
+            .pci()
+            .find_device(address)
+            .ok_or_else(|| format!("there is no PCI function {address}"))?;
+        pci::sriov::numvfs_store(&mut Held::root(), &device, count).map_err(text)
+    });
+    let module = Arc::clone(mlx5);
+    side.control().verb("fw-reset", move |words, _| {
+        let [address] = words else {
+            return Err("expected: fw-reset ADDRESS".into());
+        };
+        let dev = module
+            .function(address)
+            .ok_or_else(|| format!("mlx5_core has no function {address}"))?;
+        module.remote_firmware_reset(&dev);
+        Ok(())
+    });
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}

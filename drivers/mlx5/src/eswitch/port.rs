@@ -1,0 +1,347 @@
+//! The devlink ports of vports (`esw/devlink_port.c`), and the settings of the functions behind them
+//! (`eswitch_offloads.c: mlx5_devlink_port_fn_*`).
+
+use std::sync::{Arc, Weak};
+
+use devlink::{Devl, Flavour, FnOpstate, FnState, Port, PortAttrs, PortOp, PortOpSet, PortOps};
+use netlink::ExtAck;
+use rustix::io::Errno;
+
+use super::{Change, Vport, VportKind, vport_to_devlink_port_index};
+use crate::core_dev::CoreDev;
+use crate::sf;
+
+/// Event queues that a function needs for itself (`MLX5_ESW_MAX_CTRL_EQS`).
+const MAX_CTRL_EQS: u32 = 4;
+/// Bits of the number of event queues (`max_num_eqs_24b`).
+const MAX_NUM_EQS_BITS: u32 = 24;
+
+/// Registers the vport's port (`esw/devlink_port.c: mlx5_esw_offloads_devlink_port_register`).
+///
+/// # Errors
+/// `EBUSY` when it is registered.
+pub(crate) fn port_register(
+    change: &mut Change<'_, '_, '_, '_>,
+    vport: &Arc<Vport>,
+) -> Result<(), Errno> {
+    let dev = change.dev;
+    let attrs = PortAttrs::new(flavour(dev, vport.kind()))
+        .on_switch(&dev.profile().system_image_guid.to_le_bytes());
+    let index = vport_to_devlink_port_index(dev.vhca_id(), vport.number());
+    let ops = VportOps {
+        dev: Arc::downgrade(dev),
+        vport: Arc::clone(vport),
+    };
+    let port = change
+        .objects
+        .port_register(index, Some(attrs), Arc::new(ops))?;
+    vport.set_port(Some(port));
+    Ok(())
+}
+
+/// Unregisters the vport's port, if there is one.
+pub(crate) fn port_unregister(change: &mut Change<'_, '_, '_, '_>, vport: &Vport) {
+    if let Some(port) = vport.set_port(None) {
+        change.objects.port_unregister(&port);
+    }
+}
+
+/// `esw/devlink_port.c: mlx5_esw_offloads_pf_vf_devlink_port_attrs_set`, `mlx5_esw_offloads_sf_devlink_port_attrs_set`
+fn flavour(dev: &CoreDev, kind: VportKind) -> Flavour {
+    let pf = u16::from(dev.dev_index());
+    // An embedded function's virtual functions are those of the first host.
+    let external = dev.is_ecpf();
+    let host = u32::from(external);
+    match kind {
+        VportKind::HostPf => Flavour::PciPf {
+            controller: host,
+            pf,
+            external,
+        },
+        VportKind::Vf(vf) => Flavour::PciVf {
+            controller: host,
+            pf,
+            vf,
+            external,
+        },
+        VportKind::Sf { controller, sfnum } => Flavour::PciSf {
+            controller,
+            pf,
+            sf: sfnum,
+            external: controller != 0,
+        },
+    }
+}
+
+/// The operations of a vport's port.
+struct VportOps {
+    /// Not the owner: the function's instance has the port.
+    dev: Weak<CoreDev>,
+    vport: Arc<Vport>,
+}
+
+impl VportOps {
+    fn dev(&self) -> Result<Arc<CoreDev>, Errno> {
+        self.dev.upgrade().ok_or(Errno::NODEV)
+    }
+
+    fn since(&self, major: u8, minor: u8) -> bool {
+        self.dev
+            .upgrade()
+            .is_some_and(|dev| dev.module().kernel_is_at_least(major, minor))
+    }
+
+    fn is_sf(&self) -> bool {
+        matches!(self.vport.kind(), VportKind::Sf { .. })
+    }
+
+    /// Only the host's physical function has a state besides sub-functions, in the newest kernels.
+    fn is_pf_with_state(&self) -> bool {
+        self.vport.kind() == VportKind::HostPf && self.since(7, 1)
+    }
+}
+
+fn refuse<T>(extack: &mut ExtAck, errno: Errno, text: &'static str) -> Result<T, Errno> {
+    extack.set_msg(text);
+    Err(errno)
+}
+
+impl PortOps for VportOps {
+    fn provides(&self) -> PortOpSet {
+        let mut ops = vec![PortOp::FnHwAddrSet];
+        if self.since(6, 2) {
+            ops.push(PortOp::FnRoceSet);
+        }
+        if self.since(6, 10) {
+            ops.push(PortOp::FnMaxIoEqsSet);
+        }
+        if self.is_sf() {
+            ops.extend([PortOp::Del, PortOp::FnStateSet]);
+            return PortOpSet::of(&ops);
+        }
+        if self.since(6, 2) {
+            ops.push(PortOp::FnMigratableSet);
+        }
+        if self.since(6, 7) {
+            ops.extend([PortOp::FnIpsecCryptoSet, PortOp::FnIpsecPacketSet]);
+        }
+        if self.since(7, 1) {
+            // Also of a virtual function, which then says that it has none.
+            ops.push(PortOp::FnStateSet);
+        }
+        PortOpSet::of(&ops)
+    }
+
+    fn del(
+        &self,
+        devl: &mut Devl<'_>,
+        port: &Arc<Port>,
+        _extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        _ = port;
+        sf::devlink_port_del(&self.dev()?, devl, &self.vport);
+        Ok(())
+    }
+
+    fn fn_hw_addr_get(&self, _port: &Port, _extack: &mut ExtAck) -> Result<Vec<u8>, Errno> {
+        Ok(self.vport.info().mac.to_vec())
+    }
+
+    fn fn_hw_addr_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        addr: &[u8],
+        _extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        self.vport.info().mac = addr.try_into().map_err(|_| Errno::INVAL)?;
+        Ok(())
+    }
+
+    fn fn_state_get(
+        &self,
+        _port: &Port,
+        _extack: &mut ExtAck,
+    ) -> Result<(FnState, FnOpstate), Errno> {
+        if self.is_sf() {
+            return sf::state_get(&*self.dev()?, &self.vport);
+        }
+        if !self.is_pf_with_state() {
+            return Err(Errno::OPNOTSUPP);
+        }
+        Ok(match self.vport.info().pf_activated {
+            true => (FnState::Active, FnOpstate::Attached),
+            false => (FnState::Inactive, FnOpstate::Detached),
+        })
+    }
+
+    fn fn_state_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        state: FnState,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        if self.is_sf() {
+            return sf::state_set(&*self.dev()?, &self.vport, state, extack);
+        }
+        if !self.is_pf_with_state() {
+            let text = "mlx5_core: State set is not supported for VF";
+            return refuse(extack, Errno::OPNOTSUPP, text);
+        }
+        self.vport.info().pf_activated = state == FnState::Active;
+        Ok(())
+    }
+
+    fn fn_max_io_eqs_get(&self, _port: &Port, _extack: &mut ExtAck) -> Result<u32, Errno> {
+        if !self.since(6, 10) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        Ok(self.vport.info().max_io_eqs)
+    }
+
+    fn fn_max_io_eqs_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        max: u32,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        let Some(total) = max.checked_add(MAX_CTRL_EQS) else {
+            let text = "mlx5_core: Supplied value out of range";
+            return refuse(extack, Errno::INVAL, text);
+        };
+        if total >> MAX_NUM_EQS_BITS != 0 {
+            return refuse(extack, Errno::INVAL, "mlx5_core: Failed setting HCA caps");
+        }
+        self.vport.info().max_io_eqs = max;
+        Ok(())
+    }
+
+    fn fn_roce_get(&self, _port: &Port, _extack: &mut ExtAck) -> Result<bool, Errno> {
+        if !self.since(6, 2) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        Ok(self.vport.info().roce)
+    }
+
+    fn fn_roce_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        on: bool,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        if on && !self.dev()?.profile().roce {
+            return refuse(
+                extack,
+                Errno::INVAL,
+                "mlx5_core: Failed setting HCA roce cap",
+            );
+        }
+        self.vport.info().roce = on;
+        Ok(())
+    }
+
+    fn fn_migratable_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
+        if !self.since(6, 2) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.migratable_vfs,
+            MIGRATION,
+        )?;
+        Ok(self.vport.info().migratable)
+    }
+
+    fn fn_migratable_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        on: bool,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.migratable_vfs,
+            MIGRATION,
+        )?;
+        self.vport.info().migratable = on;
+        Ok(())
+    }
+
+    fn fn_ipsec_crypto_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
+        if !self.since(6, 7) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.ipsec_crypto_vfs,
+            "mlx5_core: Device doesn't support IPSec crypto",
+        )?;
+        Ok(self.vport.info().ipsec_crypto)
+    }
+
+    fn fn_ipsec_crypto_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        on: bool,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        // The text differs from the getter's by one letter, in the kernel too.
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.ipsec_crypto_vfs,
+            "mlx5_core: Device doesn't support IPsec crypto",
+        )?;
+        self.vport.info().ipsec_crypto = on;
+        Ok(())
+    }
+
+    fn fn_ipsec_packet_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
+        if !self.since(6, 7) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.ipsec_packet_vfs,
+            IPSEC_PACKET,
+        )?;
+        Ok(self.vport.info().ipsec_packet)
+    }
+
+    fn fn_ipsec_packet_set(
+        &self,
+        _devl: &mut Devl<'_>,
+        _port: &Arc<Port>,
+        on: bool,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        self.check(
+            extack,
+            |dev| dev.profile().eswitch.ipsec_packet_vfs,
+            IPSEC_PACKET,
+        )?;
+        self.vport.info().ipsec_packet = on;
+        Ok(())
+    }
+}
+
+const MIGRATION: &str = "mlx5_core: Device doesn't support migration";
+const IPSEC_PACKET: &str = "mlx5_core: Device doesn't support IPsec packet";
+
+impl VportOps {
+    fn check(
+        &self,
+        extack: &mut ExtAck,
+        has: fn(&CoreDev) -> bool,
+        text: &'static str,
+    ) -> Result<(), Errno> {
+        if has(&*self.dev()?) {
+            return Ok(());
+        }
+        refuse(extack, Errno::OPNOTSUPP, text)
+    }
+}

@@ -1,0 +1,119 @@
+//! A vport: the switch's end of one function, with the settings that the switch has for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use devlink::Port;
+use net_core::Netdev;
+
+use crate::profile::Profile;
+
+/// Whose vport it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VportKind {
+    /// The host's physical function, or the function's own.
+    HostPf,
+    /// The virtual function of this number.
+    Vf(u16),
+    /// A sub-function.
+    Sf {
+        /// Of the host behind this controller; 0 is the own one.
+        controller: u32,
+        /// The number that users know it by.
+        sfnum: u32,
+    },
+}
+
+/// What the switch says of a function (`struct mlx5_vport_info`).
+#[derive(Clone, Debug)]
+pub(crate) struct VportInfo {
+    /// All zeros: the function may choose.
+    pub(crate) mac: [u8; 6],
+    pub(crate) roce: bool,
+    pub(crate) migratable: bool,
+    pub(crate) ipsec_crypto: bool,
+    pub(crate) ipsec_packet: bool,
+    /// I/O event queues.
+    pub(crate) max_io_eqs: u32,
+    /// The host's physical function may be used.
+    pub(crate) pf_activated: bool,
+}
+
+/// One vport (`struct mlx5_vport`).
+#[derive(Debug)]
+pub struct Vport {
+    number: u16,
+    kind: VportKind,
+    enabled: AtomicBool,
+    /// A leaf, read when a port is encoded.
+    info: lockdep::Mutex<VportInfo>,
+    port: lockdep::Mutex<Option<Arc<Port>>>,
+    netdev: lockdep::Mutex<Option<Arc<Netdev>>>,
+}
+
+impl Vport {
+    pub(super) fn new(number: u16, kind: VportKind, profile: &Profile) -> Self {
+        let info = VportInfo {
+            mac: [0; 6],
+            roce: profile.roce,
+            migratable: false,
+            ipsec_crypto: false,
+            ipsec_packet: false,
+            max_io_eqs: profile.max_io_eqs,
+            pf_activated: true,
+        };
+        Vport {
+            number,
+            kind,
+            enabled: AtomicBool::new(false),
+            info: lockdep::Mutex::named("&esw->state_lock", info),
+            port: lockdep::Mutex::named("vport->dl_port", None),
+            netdev: lockdep::Mutex::named("rep->netdev", None),
+        }
+    }
+
+    /// Its number in the switch.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Whose it is.
+    pub fn kind(&self) -> VportKind {
+        self.kind
+    }
+
+    /// Whether it works.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        self.enabled.store(enabled, Ordering::Release);
+    }
+
+    pub(crate) fn info(&self) -> lockdep::MutexGuard<'_, VportInfo> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its devlink port, while it has one.
+    pub fn port(&self) -> Option<Arc<Port>> {
+        lock(&self.port).clone()
+    }
+
+    pub(super) fn set_port(&self, port: Option<Arc<Port>>) -> Option<Arc<Port>> {
+        std::mem::replace(&mut *lock(&self.port), port)
+    }
+
+    /// Its representor, while it has one.
+    pub fn netdev(&self) -> Option<Arc<Netdev>> {
+        lock(&self.netdev).clone()
+    }
+
+    pub(crate) fn set_netdev(&self, netdev: Option<Arc<Netdev>>) -> Option<Arc<Netdev>> {
+        std::mem::replace(&mut *lock(&self.netdev), netdev)
+    }
+}
+
+fn lock<T>(mutex: &lockdep::Mutex<T>) -> lockdep::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
