@@ -16,4 +16,5 @@ mod monitor;
 mod order;
 mod origin;
 mod relay;
+mod spectrum;
 mod wire;
