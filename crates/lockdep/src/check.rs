@@ -178,15 +178,21 @@ impl Check<'_> {
     /// Goes back over the locks held and adds a dependency from each, until one that has dependencies of its own which say
     /// the rest (`kernel/locking/lockdep.c: check_prevs_add`). A try-lock has none. A recursive reader's say less: the path
     /// through it is not a strong one for who follows it shared. And a dependency that closes a cycle says nothing more,
-    /// because no search follows it. In these two cases the walk goes on, where the kernel's stops.
+    /// because no search follows it, be it that of the new lock or one among those held. In these cases the walk goes on,
+    /// where the kernel's stops; in the last one only to find cycles that are about other classes than those reported.
     fn add_dependencies(&mut self) {
         let mut between: Vec<&'static LevelInfo> = Vec::new();
+        let closed = self.closed_by_held();
+        let mut told = false;
         let thread = self.thread;
         for prev in thread.held_here() {
             if prev.word.is_checked() && prev.word.class() != self.next.word.class() {
-                let followed = self.add_dependency(&prev, &between);
+                let followed = self.add_dependency(&prev, &between, told);
                 if followed && !prev.word.is_try() && !prev.word.is_recursive_read() {
-                    break;
+                    if !closed {
+                        break;
+                    }
+                    told = true;
                 }
             }
             between.extend(
@@ -197,8 +203,41 @@ impl Check<'_> {
         }
     }
 
-    /// `kernel/locking/lockdep.c: check_prev_add`. Says whether searches follow the dependency.
-    fn add_dependency(&mut self, prev: &HeldLock, between: &[&'static LevelInfo]) -> bool {
+    /// Whether a cycle was closed when the locks that are held now were taken: then searches do not follow all that lies
+    /// between them.
+    fn closed_by_held(&mut self) -> bool {
+        if self.graph.reported_cycles().next().is_none() {
+            return false;
+        }
+        let here = self.thread.held_here();
+        let held: Vec<HeldLock> = here.filter(|held| held.word.is_checked()).collect();
+        held.iter().enumerate().any(|(at, newer)| {
+            held[at + 1..].iter().any(|older| {
+                let edge = self.graph.find_edge(older.word.class(), newer.word.class());
+                let lockers = Locker::of(older.word, newer.word);
+                edge.is_some_and(|edge| edge.reported || !edge.lockers.contains(lockers))
+            })
+        })
+    }
+
+    /// Whether a cycle is about nothing but classes of one that was reported: what follows from that one, most likely.
+    fn is_told(&self, path: &[EdgeId]) -> bool {
+        let start = self.next.word.class();
+        let mut cycles = self.graph.reported_cycles();
+        cycles.any(|(classes, _)| {
+            let in_it = |&edge: &EdgeId| classes.contains(&self.graph.edge(edge).to);
+            classes.contains(&start) && path.iter().all(in_it)
+        })
+    }
+
+    /// `kernel/locking/lockdep.c: check_prev_add`. Says whether searches follow the dependency. With `told`, the dependency
+    /// follows from others, of which one closed a cycle: what follows from that cycle is not reported again.
+    fn add_dependency(
+        &mut self,
+        prev: &HeldLock,
+        between: &[&'static LevelInfo],
+        told: bool,
+    ) -> bool {
         let next = self.next;
         let (from, to) = (prev.word.class(), next.word.class());
         let lockers = Locker::of(prev.word, next.word);
@@ -212,6 +251,9 @@ impl Check<'_> {
         let reader = next.word.is_recursive_read();
         let path = self.graph.find_path(to, reader, from, prev.word.is_write());
         if let Some(path) = &path {
+            if told && self.is_told(path) {
+                return false;
+            }
             self.report_cycle(prev, path);
         } else {
             self.interrupts(prev, Interrupt::Handler);

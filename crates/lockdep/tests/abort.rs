@@ -17,7 +17,10 @@ fn who_waits_for_itself_without_unwinding_reports_and_ends() {
             "--example",
             "self_deadlock",
         ])
-        .args(["--config", "profile.dev.panic='abort'", "--target-dir"])
+        .args(["--config", "profile.dev.panic='abort'"])
+        // Nobody debugs it, and it is built once.
+        .args(["--config", "profile.dev.debug=false", "--target-dir"])
+        .env("CARGO_INCREMENTAL", "0")
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -136,6 +136,16 @@ fn verdicts_are_those_of_a_search_of_all_interleavings() {
     }
 }
 
+/// Programs whose circle was once told only through another one.
+#[test]
+fn verdicts_of_the_programs_that_were_once_missed() {
+    for seed in [
+        4019, 5673, 6088, 10_818, 17_892, 18_211, 19_011, 19_072, 32_821,
+    ] {
+        compare(seed, 1, Program::random);
+    }
+}
+
 #[test]
 fn verdicts_about_upgradable_readers_are_too() {
     let first = from_environment("LOCKDEP_SEED", 1);
@@ -182,6 +192,23 @@ fn a_reported_dependency_hides_no_other_one() {
     let threads = ["A C -C B -B -A", "B D C A -A -C -D -B"];
     let (reports, outcome) = run(&Program::parse(&[Kind::Mutex; 4], &threads));
     assert_eq!(outcome, Outcome::Found, "{reports:?}");
+}
+
+/// B -> A and A -> B are a circle, so searches do not follow the second one from B. B -> D must not be left to A -> D.
+#[test]
+fn a_reported_dependency_among_those_held_hides_no_other_one() {
+    let threads = ["rA B -B D -A B -B -D", "B rA rD -D -A -B"];
+    let kinds = [Kind::RwLock, Kind::Mutex, Kind::Mutex, Kind::RwLock];
+    let (reports, outcome) = run(&Program::parse(&kinds, &threads));
+    assert_eq!(outcome, Outcome::Found, "{reports:?}");
+}
+
+/// But what follows from a circle that was reported is not reported as one of its own.
+#[test]
+fn what_follows_from_a_circle_is_not_reported_again() {
+    let threads = ["A B C D -D -C -B -A", "D A B C -C -B -A -D"];
+    let (reports, outcome) = run(&Program::parse(&[Kind::Mutex; 4], &threads));
+    assert_eq!((reports.len(), outcome), (1, Outcome::Found), "{reports:?}");
 }
 
 /// Who reads waits for who reads only behind a writer, and that writer must be a thread of its own.

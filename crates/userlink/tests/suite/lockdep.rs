@@ -53,7 +53,9 @@ fn demo(graphs: &Path) -> Vec<PathBuf> {
     let ran = Command::new(env!("CARGO"))
         .args(["test", "--offline", "--quiet", "--tests", "--manifest-path"])
         .arg(copy.join("Cargo.toml"))
+        .args(["--config", "profile.dev.debug='line-tables-only'"])
         .env("CARGO_TARGET_DIR", copy.join("target"))
+        .env("CARGO_INCREMENTAL", "0")
         .env("LOCKDEP_GRAPH", graphs)
         .output()
         .expect("cargo starts");
