@@ -42,6 +42,8 @@ pub struct NetCore {
     pub(crate) linkwatch_list: lockdep::Mutex<VecDeque<Arc<Netdev>>>,
     pub(crate) linkwatch_work: Work,
     pub(crate) fib: Fib,
+    /// What sysfs shows: the registered devices. A leaf.
+    pub(crate) class_net: lockdep::Mutex<Vec<Arc<Netdev>>>,
 }
 
 impl NetCore {
@@ -77,6 +79,7 @@ impl NetCore {
             linkwatch_list: lockdep::Mutex::named("lweventlist_lock", VecDeque::new()),
             linkwatch_work: Work::on("linkwatch_work", Weak::clone(me), linkwatch_event),
             fib: Fib::new(),
+            class_net: lockdep::Mutex::named("class net", Vec::new()),
             drivers,
         }))
     }

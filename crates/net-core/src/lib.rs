@@ -39,6 +39,7 @@ mod register;
 pub mod rtnl;
 mod rwsem;
 pub mod source;
+mod sysfs;
 pub mod testutil;
 
 pub use crate::core::NetCore;

@@ -107,6 +107,7 @@ impl RtnlGuard<'_> {
             state.reg_state = RegState::Registered;
             state.carrier_told = state.carrier;
         });
+        self.core().show_netdev(dev);
         self.list_netdevice(dev);
         if let Err(errno) = self.call_netdevice_notifiers(NetdevEvent::Register, dev) {
             self.unregister_netdevice(dev);
@@ -181,6 +182,7 @@ impl RtnlGuard<'_> {
         }
         let _ = self.call_netdevice_notifiers(NetdevEvent::PreUninit, dev);
         dev.ops.uninit(self, dev);
+        self.core().hide_netdev(dev);
         let real = lock(&dev.real).take();
         drop(real);
         dev.update(|state| state.reg_state = RegState::Unregistered);

@@ -77,11 +77,21 @@ impl Folder {
         None
     }
 
+    /// Writes a file beside the control socket, and says where.
+    pub(crate) fn write(&self, name: &'static str, text: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
     /// Where the control socket is.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("ctl")
     }
 }
+
+/// What a folder has in it.
+const FILES: [&str; 2] = ["ctl", "modprobe.conf"];
 
 /// Removes what machines that were killed have left.
 fn sweep(ours: &Path) {
@@ -90,7 +100,9 @@ fn sweep(ours: &Path) {
         let lives = Path::new("/proc").join(entry.file_name()).exists();
         let ourselves = path.ends_with(std::process::id().to_string());
         if !lives || ourselves {
-            let _ = fs::remove_file(path.join("ctl"));
+            for file in FILES {
+                let _ = fs::remove_file(path.join(file));
+            }
             let _ = fs::remove_dir(path);
         }
     }
@@ -99,7 +111,9 @@ fn sweep(ours: &Path) {
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.owner == std::process::id() {
-            let _ = fs::remove_file(self.socket());
+            for file in FILES {
+                let _ = fs::remove_file(self.path.join(file));
+            }
             let _ = fs::remove_dir(&self.path);
             if let Some(ours) = self.path.parent() {
                 let _ = fs::remove_dir(ours); // only if no other machine is there

@@ -142,6 +142,8 @@ fn program(native_receive: bool) -> Vec<Instruction> {
             ]),
         ),
     ];
+    // Rare, and what is mounted stands in the caller's memory.
+    calls.push((libc::SYS_mount, vec![TRAP]));
     if !native_receive {
         // To a netlink address, and not so short that the request can only be for the real kernel or for many objects.
         calls.push((

@@ -44,6 +44,8 @@ pub struct Options {
     pub slow_requests: Vec<(u16, u8)>,
     /// Variables that the command gets besides those of the caller.
     pub environment: Vec<(OsString, OsString)>,
+    /// What `modprobe` is to read besides its own configuration (`modprobe.d(5)`); empty: nothing.
+    pub modprobe: String,
 }
 
 /// How it went.
@@ -80,6 +82,10 @@ where
     let words = words(command)?;
     let own_namespaces = !userns::is_privileged();
     let folder = ctl::Folder::create()?;
+    let mut options = options;
+    options
+        .environment
+        .extend(modprobe(&folder, &options.modprobe));
     if own_namespaces {
         userns::enter()?;
     } else {
@@ -127,9 +133,9 @@ where
         groups: options.groups,
         slow_requests: options.slow_requests,
     };
-    kernel.await_ready(&ours)?;
+    let files = kernel.await_ready(&ours)?;
     command_process.check_inspectable()?;
-    let mut supervisor = Supervisor::new(settings, listener, ours, slots)?;
+    let mut supervisor = Supervisor::new(settings, listener, ours, slots, files)?;
     command_process.go(&to_command)?;
     drop(to_command);
 
@@ -176,6 +182,34 @@ fn check_machine() -> Result<(), Error> {
     }
 }
 
+/// The variable by which `modprobe` finds its additional configuration. It then no longer looks where it usually does, so
+/// those places are named, too.
+fn modprobe(folder: &ctl::Folder, text: &str) -> Option<(OsString, OsString)> {
+    const NAME: &str = "MODPROBE_OPTIONS";
+    const USUAL: [&str; 5] = [
+        "/etc/modprobe.d",
+        "/run/modprobe.d",
+        "/usr/local/lib/modprobe.d",
+        "/usr/lib/modprobe.d",
+        "/lib/modprobe.d",
+    ];
+    if text.is_empty() {
+        return None;
+    }
+    // Without it `modprobe` asks the real kernel, and fails: no more than a user of a small container is used to.
+    let ours = folder.write("modprobe.conf", text).ok()?;
+    let mut places: Vec<PathBuf> = USUAL.iter().map(PathBuf::from).collect();
+    places.retain(|place| place.is_dir());
+    places.push(ours);
+    let mut options = std::env::var_os(NAME).unwrap_or_default();
+    for place in places {
+        // An empty word would be taken for the name of a module.
+        options.push(if options.is_empty() { "-C " } else { " -C " });
+        options.push(place);
+    }
+    Some((NAME.into(), options))
+}
+
 fn words(command: &[OsString]) -> Result<Vec<CString>, Error> {
     let bad = |source| Error::Command {
         command: command
@@ -198,18 +232,18 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// Waits until the machine is built.
-    fn await_ready(&self, control: &OwnedFd) -> Result<(), Error> {
+    /// Waits until the machine is built. The result is the root of the file system that it serves, if it does.
+    fn await_ready(&self, control: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
         let mut text = [0; 4096];
-        let length = loop {
-            match sys::recv(control.as_fd(), &mut text, 0) {
+        let mut received = loop {
+            match sys::recv_message(control.as_fd(), &mut text, 0) {
                 Err(Errno::INTR) => {}
-                Ok(length) => break length,
-                Err(_) => break 0,
+                Ok(received) => break received,
+                Err(_) => break sys::Received::default(),
             }
         };
-        match &text[..length] {
-            b"ready" => Ok(()),
+        match &text[..received.length.min(text.len())] {
+            b"ready" => Ok(received.fds.pop()),
             [] => Err(Error::KernelDied(self.how_it_ended())),
             text => Err(Error::Machine(String::from_utf8_lossy(text).into_owned())),
         }

@@ -8,6 +8,7 @@
 //! The supervisor never keeps the client's end of a pair, or the kernel process would not learn that the client closed
 //! it. The one exception, calls that wait for data, is reaped as soon as the caller is gone ([`parked`]).
 
+mod mount;
 mod names;
 mod options;
 mod parked;
@@ -111,6 +112,8 @@ pub(crate) struct Supervisor {
     said: HashSet<i32>,
     /// Cookies of sockets that the kernel process has given up while the client still has them: it died, or panicked.
     abandoned: HashSet<u64>,
+    /// The root of the served file system, if there is one.
+    files: Option<OwnedFd>,
     parked: Parked,
     buffer: Buffer,
     /// No process has the filter any more.
@@ -124,6 +127,7 @@ impl Supervisor {
         listener: OwnedFd,
         kernel: OwnedFd,
         slots: Slots,
+        files: Option<OwnedFd>,
     ) -> std::result::Result<Self, Error> {
         sys::notif_sync_wake_up(listener.as_fd());
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
@@ -141,6 +145,7 @@ impl Supervisor {
             next_name: std::process::id() << 12,
             said: HashSet::new(),
             abandoned: HashSet::new(),
+            files,
             parked: Parked::default(),
             buffer: Buffer::new(),
             deserted: false,
@@ -279,6 +284,7 @@ impl Supervisor {
         self.unpark_thread(call.tid);
         match call.nr {
             libc::SYS_socket => self.socket(&call),
+            libc::SYS_mount => self.mount(&call),
             libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_recvfrom => self.receive(&call),
             libc::SYS_sendto => self.send(&call),
             libc::SYS_bind => self.on_ours(&call, Self::bind),

@@ -20,6 +20,9 @@ pub(crate) enum Verb {
     Run(Run),
     /// Print the kernel-style log of the machine this shell runs on.
     Dmesg(Dmesg),
+    /// Load or unload a module of the machine this shell runs on: what `modprobe` calls.
+    #[command(hide = true)]
+    Module(Module),
     /// Show the time of the machine this shell runs on, or move it on.
     Clock(Clock),
     /// Change a running machine: faults, virtual functions, firmware resets.
@@ -142,6 +145,24 @@ pub(crate) struct Profile {
     /// connectx-7, connectx-6dx or bluefield-3
     #[arg(default_value = "connectx-7", value_name = "NAME")]
     pub(crate) name: String,
+}
+
+/// Load or unload a module of the machine this shell runs on.
+#[derive(Debug, Args)]
+pub(crate) struct Module {
+    /// What to do
+    #[arg(value_enum)]
+    pub(crate) action: Action,
+
+    /// The module's name
+    pub(crate) name: String,
+}
+
+/// See [`Module::action`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Action {
+    Load,
+    Unload,
 }
 
 /// What to do with lock graphs.

@@ -162,6 +162,7 @@ impl Machine {
         if let Err(error) = side.serve_files(drivers.sysfs(), drivers.debugfs()) {
             say_what_is_missing(&error, &klog);
         }
+        serve_modules(side, Arc::clone(&modules.netdevsim));
         serve_dmesg(side, klog);
         clock::serve(side, machine_clock, virtual_clock);
         ctl::serve(side, &modules.mlx5);
@@ -366,6 +367,25 @@ fn driver_core(virtual_clock: bool, seed: u64) -> (Arc<DriverCore>, Option<Arc<V
     let rng = Arc::new(SeededRng::new(seed));
     let drivers = DriverCore::new(Arc::<VirtualClock>::clone(&clock), rng);
     (drivers, Some(clock))
+}
+
+/// `modprobe netdevsim` and `modprobe -r netdevsim`. A module that is loaded is loaded, and one that is not is not.
+fn serve_modules(side: &KernelSide, netdevsim: Arc<Netdevsim>) {
+    let module_mutex = lockdep::Mutex::named("module_mutex", ());
+    side.control().verb("module", move |words, _out| {
+        let _one_at_a_time = module_mutex
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = Held::root();
+        let done = match *words {
+            ["load", netdevsim::MODULE_NAME] if netdevsim.is_loaded() => Ok(()),
+            ["load", netdevsim::MODULE_NAME] => netdevsim.load(&mut held),
+            ["unload", netdevsim::MODULE_NAME] if !netdevsim.is_loaded() => Ok(()),
+            ["unload", netdevsim::MODULE_NAME] => netdevsim.unload(&mut held),
+            _ => return Err(format!("no such module: {}", words.join(" "))),
+        };
+        done.map_err(|errno| errno.to_string())
+    });
 }
 
 /// `userlink dmesg`, and `userlink dmesg --follow`.

@@ -10,6 +10,7 @@ mod devices;
 mod dmesg;
 mod lockdep_cmd;
 mod machine;
+mod module;
 mod run;
 mod session;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Dmesg(args) => dmesg::dmesg(&args),
         Verb::Ctl(args) => ctl::ctl(&args),
         Verb::Profile(args) => devices::print_profile(&args.name),
+        Verb::Module(args) => module::module(&args),
         Verb::Lockdep(args) => lockdep_cmd::lockdep(&args),
     };
     done.unwrap_or_else(|error| {

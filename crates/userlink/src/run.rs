@@ -11,6 +11,7 @@ use sandbox::{Options, Outcome};
 use crate::args::{ClockKind, DriverLocking, NetdevNames, Receive, Run};
 use crate::devices::DeviceSpec;
 use crate::machine::{self, Config, Machine};
+use crate::module;
 
 /// Runs the command and ends as it ends.
 ///
@@ -29,6 +30,7 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
         groups: machine::GROUPS,
         slow_requests: vec![(machine::FAMILY_ID, netlink::cmd::FLASH_UPDATE)],
         environment: Vec::new(),
+        modprobe: module::modprobe_conf(),
     };
     let outcome = sandbox::run(options, &command, |side| Machine::boot(config, side))?;
     eprintln!("userlink: {}", summary(&outcome));

@@ -112,6 +112,11 @@ impl Netdevsim {
         result
     }
 
+    /// Whether the module is loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.ddir().is_some()
+    }
+
     /// `/sys/kernel/debug/netdevsim/`, while the module is loaded.
     pub fn ddir(&self) -> Option<Dir> {
         self.driver_core.debugfs().dir(MODULE_NAME)

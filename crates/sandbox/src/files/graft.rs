@@ -5,20 +5,25 @@
 //! over it, and a descriptor means the same in every mount namespace.
 //!
 //! The root of the served file system is mounted at `/sys/bus` first and covered at once. There nobody sees it, but parts
-//! of it can be copied: Linux before 6.15 copies only mounts that are part of the namespace.
+//! of it can be copied: Linux before 6.15 copies only mounts that are part of the namespace. A sysfs with nothing in it that
+//! covers anything is hidden there, too: who makes a user namespace inside may only mount a sysfs if one is wholly visible
+//! outside (`fs/namespace.c: mnt_already_visible`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use kernfs::View;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::ATTRIBUTES;
 use crate::sys::Result;
 
 /// `SYSFS_MAGIC` (`include/uapi/linux/magic.h`).
 const SYSFS_MAGIC: i64 = 0x6265_6572;
+
+/// The empty directory of each view.
+pub(super) const EMPTY: &str = "empty";
 
 /// A place in the tree as it is now.
 fn hold(directory: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
@@ -60,10 +65,20 @@ pub(super) fn first(sys: BorrowedFd<'_>, root: BorrowedFd<'_>, view: View) -> Re
     let buses = Buses::hold(sys)?;
     attach(root, sys, "bus")?;
     let root = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
+    // Where it cannot be had, user namespaces inside cannot have one either.
+    let _ = sysfs(0).and_then(|sysfs| {
+        let empty = format!("{}/{EMPTY}", view.0);
+        attach(sysfs.as_fd(), root.as_fd(), &empty)
+    });
     let copies = Copies::of(root.as_fd(), view)?;
     // The stage goes over the root of what was mounted a moment ago.
     put(sys, root.as_fd(), "", &buses, &copies)?;
     Ok(root)
+}
+
+/// Grafts onto a fresh sysfs, whose root is `sys`, in the calling thread's mount namespace.
+pub(crate) fn again(sys: BorrowedFd<'_>, copies: &Copies) -> Result<()> {
+    put(sys, sys, "bus", &Buses::hold(sys)?, copies)
 }
 
 fn put(
@@ -93,6 +108,17 @@ fn put(
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// A fresh sysfs of the calling thread's network namespace.
+pub(crate) fn sysfs(flags: libc::c_ulong) -> Result<OwnedFd> {
+    let context = rustix::mount::fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    if flags & libc::MS_RDONLY != 0 {
+        rustix::mount::fsconfig_set_flag(context.as_fd(), "ro")?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let attributes = attributes(flags);
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 fn tmpfs() -> Result<OwnedFd> {
@@ -139,4 +165,19 @@ impl Copies {
             debugfs: part("debug")?,
         })
     }
+}
+
+/// What `mount(2)` says of a mount, as `fsmount(2)` wants it.
+fn attributes(flags: libc::c_ulong) -> MountAttrFlags {
+    let pairs = [
+        (libc::MS_RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (libc::MS_NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (libc::MS_NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (libc::MS_NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+        (libc::MS_NOATIME, MountAttrFlags::MOUNT_ATTR_NOATIME),
+    ];
+    let wanted = pairs.iter().filter(|(flag, _)| flags & flag != 0);
+    wanted.fold(MountAttrFlags::empty(), |all, (_, attribute)| {
+        all | *attribute
+    })
 }

@@ -18,6 +18,8 @@ pub(super) enum Inode {
     Root,
     /// One view, with the two trees.
     View(View),
+    /// An empty directory in a view, to mount on.
+    Empty(View),
     /// A node of a tree.
     Node(View, Arc<Node>),
 }
@@ -25,6 +27,7 @@ pub(super) enum Inode {
 #[derive(Debug, PartialEq, Eq, Hash, Clone, Copy)]
 enum Key {
     View(View),
+    Empty(View),
     /// The address is the node's for as long as it is in the table, which keeps it alive.
     Node(View, usize),
 }
@@ -66,6 +69,7 @@ impl Inodes {
         let key = match inode {
             Inode::Root => return ROOT,
             Inode::View(view) => Key::View(*view),
+            Inode::Empty(view) => Key::Empty(*view),
             Inode::Node(view, node) => Key::Node(*view, Arc::as_ptr(node).addr()),
         };
         let mut table = self.lock();

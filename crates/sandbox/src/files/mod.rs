@@ -8,7 +8,7 @@
 //! When the kernel process ends, for whatever reason, the connection to it breaks and every access fails with `ENOTCONN`.
 
 mod caller;
-mod graft;
+pub(crate) mod graft;
 mod inodes;
 mod pool;
 mod server;

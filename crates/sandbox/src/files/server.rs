@@ -24,6 +24,7 @@ use kernfs::{Access, Kind, Node, OpenFile, PAGE_SIZE, View};
 
 use super::Trees;
 use super::caller::Requester;
+use super::graft;
 use super::inodes::{Inode, Inodes};
 use super::pool::Pool;
 
@@ -98,8 +99,10 @@ impl Server {
             Inode::View(view) => match name {
                 SYSFS => Some(Inode::Node(*view, Arc::clone(self.trees.sysfs.node()))),
                 DEBUGFS => Some(Inode::Node(*view, Arc::clone(self.trees.debugfs.node()))),
+                graft::EMPTY => Some(Inode::Empty(*view)),
                 _ => None,
             },
+            Inode::Empty(_) => None,
             Inode::Node(view, node) => {
                 let found = node.lookup(*view, name)?;
                 Some(Inode::Node(*view, found))
@@ -111,7 +114,7 @@ impl Server {
         let directory = |name: &str| (FileType::Directory, name.to_owned());
         let mut entries = vec![directory("."), directory("..")];
         match inode {
-            Inode::Root => {}
+            Inode::Root | Inode::Empty(_) => {}
             Inode::View(_) => entries.extend([directory(SYSFS), directory(DEBUGFS)]),
             Inode::Node(view, node) => {
                 let found = node.entries(*view);
@@ -127,7 +130,7 @@ impl Server {
 
     fn attributes(&self, number: u64, inode: &Inode) -> FileAttr {
         let (kind, perm, size) = match inode {
-            Inode::Root | Inode::View(_) => (FileType::Directory, 0o755, 0),
+            Inode::Root | Inode::View(_) | Inode::Empty(_) => (FileType::Directory, 0o755, 0),
             Inode::Node(_, node) => {
                 let size = match node.kind() {
                     Kind::File(_) => PAGE_SIZE as u64,

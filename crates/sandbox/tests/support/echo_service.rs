@@ -160,6 +160,7 @@ fn main() -> ExitCode {
         groups: GROUP..GROUP + 1,
         slow_requests: Vec::new(),
         environment: Vec::new(),
+        modprobe: String::new(),
     };
     match sandbox::run(options, &command, machine) {
         Ok(outcome) => {
