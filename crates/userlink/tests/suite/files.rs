@@ -47,6 +47,7 @@ netdevsim10
 /sys/bus/netdevsim/devices/netdevsim10:
 del_port
 driver
+net
 new_port
 sriov_numvfs
 subsystem
@@ -62,4 +63,97 @@ netdevsim1
 /sys/kernel/debug/netdevsim:
 netdevsim1",
     );
+}
+
+#[test]
+fn a_device_belongs_to_the_namespace_of_whoever_writes() {
+    prints(
+        r#"
+ip netns add n1
+echo "10 1" > $bus/new_device
+ip netns exec n1 sh -c 'echo "11 1" > /sys/bus/netdevsim/new_device; cd /sys/bus/netdevsim/devices; ls netdevsim10/net netdevsim11/net'
+devlink -N n1 port show
+ls $bus/devices/netdevsim10/net $bus/devices/netdevsim11/net
+ip netns del n1
+for i in $(seq 100); do devlink dev show | grep -q netdevsim11 && break; sleep 0.05; done
+devlink dev show
+"#,
+        "netdevsim10/net:
+
+netdevsim11/net:
+eni11np1
+netdevsim/netdevsim11/0: type eth netdev eni11np1 flavour physical port 1 splittable false
+/sys/bus/netdevsim/devices/netdevsim10/net:
+eni10np1
+
+/sys/bus/netdevsim/devices/netdevsim11/net:
+netdevsim/netdevsim1
+netdevsim/netdevsim10
+netdevsim/netdevsim11",
+    );
+}
+
+/// However a fresh sysfs comes about.
+#[test]
+fn a_fresh_sysfs_has_the_files() {
+    prints(
+        r"
+unshare -m sh -c 'umount -l /sys && mount -t sysfs -o ro,nosuid x /sys && ls -d /sys/bus/netdevsim/devices/netdevsim1 && ls /sys/kernel/debug'
+unshare -m sh -c 'cd /mnt && mount -t sysfs x . && ls -d /mnt/bus/netdevsim'
+unshare -Urmn sh -c 'mount -t sysfs x /sys && ls -d /sys/bus/netdevsim'
+unshare -m sh -c 'mount -t sysfs x /nowhere 2>/dev/null || echo refused'
+setpriv --bounding-set=-sys_admin sh -c 'mount -t sysfs x /mnt 2>/dev/null || echo refused'
+",
+        "/sys/bus/netdevsim/devices/netdevsim1
+netdevsim
+/mnt/bus/netdevsim
+/sys/bus/netdevsim
+refused
+refused",
+    );
+}
+
+#[test]
+fn modules_are_loaded_and_unloaded() {
+    prints(
+        r"
+modprobe netdevsim && ls -d $bus/devices/netdevsim1
+modprobe -r netdevsim; echo $?; ls $bus/devices /sys/kernel/debug; devlink dev show
+ls $bus/new_device 2>/dev/null
+modprobe -r netdevsim; echo $?
+modprobe netdevsim; echo $?
+echo 5 > $bus/new_device && devlink dev show
+",
+        "/sys/bus/netdevsim/devices/netdevsim1
+0
+/sys/bus/netdevsim/devices:
+
+/sys/kernel/debug:
+0
+0
+netdevsim/netdevsim5",
+    );
+}
+
+/// The kernel process is killed: errors, no hangs, and the end says why.
+#[test]
+fn without_its_server_the_files_fail() {
+    for machine in users() {
+        let ran = machine.run(
+            r"
+exec 3<>/sys/kernel/debug/netdevsim/netdevsim1/max_macs
+machine=$(tr ' ' '\n' </proc/$PPID/task/$PPID/children | grep . | grep -vx $$)
+kill -KILL $machine
+for i in $(seq 100); do ls /sys/bus/netdevsim >/dev/null 2>&1 || break; sleep 0.05; done
+cat /sys/kernel/debug/netdevsim/netdevsim1/max_macs 2>&1
+cat <&3 2>&1
+(echo 7 > /sys/bus/netdevsim/new_device) 2>/dev/null || echo refused
+exit 3",
+        );
+        assert_eq!(ran.code, 3, "{}", ran.tail());
+        let failed = "Transport endpoint is not connected";
+        assert_eq!(ran.out.matches(failed).count(), 2, "{}", ran.tail());
+        assert!(ran.out.ends_with("refused\n"), "{}", ran.tail());
+        assert!(ran.err.contains("ended early"), "{}", ran.tail());
+    }
 }
