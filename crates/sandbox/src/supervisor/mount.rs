@@ -151,7 +151,7 @@ fn make_private(mount: BorrowedFd<'_>) {
     let attributes = MountAttr {
         attr_set: 0,
         attr_clr: 0,
-        propagation: libc::MS_PRIVATE as u64,
+        propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };
     // SAFETY: the kernel reads the structure and the empty path, both alive for the call.
