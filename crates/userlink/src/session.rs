@@ -141,7 +141,8 @@ impl genl::Options for Options {
     }
 
     fn max_recvmsg_len(&self) -> usize {
-        0 // a native receive is not seen, so it is never known
+        // Native receives are not seen: then the largest that was seen, perhaps none, which a client can take too.
+        self.0.longest_receive()
     }
 
     fn set_overrun(&self) {
