@@ -126,9 +126,7 @@ impl DevlinkFamily {
         }
         let mut devl = devlink.lock_registered(&mut held, net)?;
         if needs == Needs::Port {
-            if port::cannot_be_deleted(&devl, request) {
-                return Err(Errno::OPNOTSUPP.into());
-            }
+            port::check_deletion(&devl, request)?;
             let port = port_from_attrs(&devl, request.attrs())?;
             return port_doit(&mut devl, &port, request, reply);
         }

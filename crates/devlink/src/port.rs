@@ -344,12 +344,17 @@ pub(crate) fn new_doit(
     replied
 }
 
-/// Whether this asks to delete a port of a device that has none to delete. Kernel 6.1 says so before it looks for the port, for
-/// the operation was the device's then.
-pub(crate) fn cannot_be_deleted(devl: &Devl<'_>, request: &Request<'_>) -> bool {
-    request.cmd() == cmd::PORT_DEL
-        && request.kernel() == KernelVersion::V6_1
-        && !devl.ops().can_create_ports()
+/// In kernel 6.1 the deletion of a port was the device's operation: whether it exists was asked before the port was looked for.
+pub(crate) fn check_deletion(devl: &Devl<'_>, request: &Request<'_>) -> netlink::Result {
+    if request.cmd() != cmd::PORT_DEL || request.kernel() != KernelVersion::V6_1 {
+        return Ok(());
+    }
+    if !devl.ops().can_create_ports() {
+        return Err(Errno::OPNOTSUPP.into());
+    }
+    let unnamed = |missing: Error| missing.msg("Port index is not specified");
+    let index = request.attrs().require(attr::PORT_INDEX);
+    index.map(|_| ()).map_err(unnamed)
 }
 
 /// `net/devlink/port.c: devlink_nl_port_del_doit`

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use devlink::{Devl, Flavour, NoPortOps, Port, PortAttrs, PortOp, PortOpSet, PortOps};
+use devlink::{Devl, Flavour, Port, PortAttrs, PortOp, PortOpSet, PortOps};
 use driver_core::pci;
 use net_core::{Netdev, NetdevInit};
 use netlink::ExtAck;
@@ -65,7 +65,8 @@ pub(crate) struct SpPort {
 /// Those of the registrations.
 pub(crate) fn create_all(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let attrs = PortAttrs::new(Flavour::Cpu { number: CPU_PORT }).on_switch(&sp.base_mac());
-    let port = devl.port_register(CPU_PORT, Some(attrs), Arc::new(NoPortOps))?;
+    let ops = SplitOps(Arc::downgrade(sp.device()));
+    let port = devl.port_register(CPU_PORT, Some(attrs), Arc::new(ops))?;
     let cpu = SpPort {
         port,
         netdev: None,
@@ -218,7 +219,7 @@ fn remove_if(sp: &Spectrum, devl: &mut Devl<'_>, selected: impl Fn(&SpPort) -> b
     }
 }
 
-/// Splitting, which the ports with connectors have. It knows the switch by its device, which may outlive it.
+/// Splitting, which every port has, though not every one can be split. It knows the switch by its device, which may outlive it.
 struct SplitOps(std::sync::Weak<driver_core::Device>);
 
 impl SplitOps {
@@ -242,11 +243,14 @@ impl PortOps for SplitOps {
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
         let sp = self.spectrum()?;
-        let (mapping, split) = mapping_of(&sp, port.index(), extack)?;
-        if split.is_some() {
-            extack.set_msg("mlxsw_spectrum: Port is already split");
-            return Err(Errno::INVAL);
-        }
+        let mapping = match state_of(&sp, port.index(), extack)? {
+            (Some(mapping), None) => mapping,
+            // The core has refused to split what is split, or has no lanes.
+            _ => {
+                extack.set_msg("mlxsw_spectrum: Port is already split");
+                return Err(Errno::INVAL);
+            }
+        };
         remove(&sp, devl, port.index());
         let created =
             (0..count).try_for_each(|part| create(&sp, devl, mapping, Some((part, count))));
@@ -266,8 +270,7 @@ impl PortOps for SplitOps {
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
         let sp = self.spectrum()?;
-        let (mapping, split) = mapping_of(&sp, port.index(), extack)?;
-        let Some(count) = split else {
+        let (Some(mapping), Some(count)) = state_of(&sp, port.index(), extack)? else {
             extack.set_msg("mlxsw_spectrum: Port was not split");
             return Err(Errno::INVAL);
         };
@@ -276,14 +279,13 @@ impl PortOps for SplitOps {
 }
 
 /// The module of a port, and how many ports that is split into.
-fn mapping_of(
+fn state_of(
     sp: &Spectrum,
     index: u32,
     extack: &mut ExtAck,
-) -> Result<(Mapping, Option<u32>), Errno> {
+) -> Result<(Option<Mapping>, Option<u32>), Errno> {
     let ports = sp.ports();
-    let port = ports.get(&index);
-    let found = port.and_then(|port| Some((port.mapping?, port.split)));
+    let found = ports.get(&index).map(|port| (port.mapping, port.split));
     found.ok_or_else(|| {
         extack.set_msg("mlxsw_spectrum: Port number does not exist");
         Errno::INVAL

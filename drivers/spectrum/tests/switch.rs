@@ -145,7 +145,7 @@ fn a_port_is_split_as_its_lanes_allow_and_joined_again() {
         assert_eq!(host.split(25, 2), core("Port cannot be split"));
         assert_eq!(host.split(1, 3), core("Invalid split count"));
         assert_eq!(host.split(1, 16), core("Invalid split count"));
-        assert_eq!(host.split(0, 2), refused(Errno::OPNOTSUPP, ""));
+        assert_eq!(host.split(0, 2), core("Port cannot be split"));
         assert_eq!(
             host.unsplit(1),
             refused(Errno::INVAL, "mlxsw_spectrum: Port was not split")

@@ -13,6 +13,9 @@ use crate::core::Devl;
 /// Longest hardware address of any device (`MAX_ADDR_LEN`).
 const MAX_ADDR_LEN: usize = 32;
 
+const NO_HW_ADDR: &str = "Port doesn't support function attributes";
+const NO_STATE: &str = "Function does not support state setting";
+
 /// Whether a function is to be active (`enum devlink_port_fn_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -167,23 +170,19 @@ pub(super) fn set(
     let parsed = parsed.map_err(|error| error.msg("Fail to parse port function attributes"))?;
     let attrs = parsed.attrs();
     let has = port.ops.provides();
-    let kernel = request.kernel();
-    let refuse = |text, attr| {
-        let error = Error::with_msg(Errno::OPNOTSUPP, text);
-        Err(if kernel == KernelVersion::V6_1 {
-            error
-        } else {
-            error.bad_attr(attr)
-        })
-    };
+    // Kernel 6.1 looks whether an operation exists when it comes to it.
+    let checks_first = request.kernel() != KernelVersion::V6_1;
+    let refuse = |text, attr| Err(Error::with_msg(Errno::OPNOTSUPP, text).bad_attr(attr));
 
     let hw_addr = attrs.get(fn_attr::HW_ADDR);
-    if let Some(attr) = hw_addr.filter(|_| !has.contains(PortOp::FnHwAddrSet)) {
-        return refuse("Port doesn't support function attributes", attr);
+    let has_hw_addr = has.contains(PortOp::FnHwAddrSet);
+    if let Some(attr) = hw_addr.filter(|_| checks_first && !has_hw_addr) {
+        return refuse(NO_HW_ADDR, attr);
     }
     let state = attrs.get(fn_attr::STATE);
-    if let Some(attr) = state.filter(|_| !has.contains(PortOp::FnStateSet)) {
-        return refuse("Function does not support state setting", attr);
+    let has_state = has.contains(PortOp::FnStateSet);
+    if let Some(attr) = state.filter(|_| checks_first && !has_state) {
+        return refuse(NO_STATE, attr);
     }
     let caps = attrs.get_bitfield32(fn_attr::CAPS).unwrap_or_default();
     if let Some(attr) = attrs.get(fn_attr::CAPS) {
@@ -225,6 +224,9 @@ pub(super) fn set(
     if let Some(max) = max_io_eqs.and_then(RawAttr::u32) {
         ops.fn_max_io_eqs_set(devl, port, max, extack)?;
     }
+    if state.is_some() && !has_state {
+        return Err(Error::with_msg(Errno::OPNOTSUPP, NO_STATE));
+    }
     match state.and_then(RawAttr::u8) {
         Some(0) => ops.fn_state_set(devl, port, FnState::Inactive, extack)?,
         // The policy has refused what is neither.
@@ -252,6 +254,9 @@ fn hw_addr_set(
         if !is_unicast {
             return refuse("Non-unicast hardware address unsupported");
         }
+    }
+    if !port.ops.provides().contains(PortOp::FnHwAddrSet) {
+        return Err(Error::with_msg(Errno::OPNOTSUPP, NO_HW_ADDR));
     }
     Ok(Arc::clone(&port.ops).fn_hw_addr_set(devl, port, addr, extack)?)
 }
