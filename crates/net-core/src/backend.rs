@@ -81,4 +81,9 @@ pub trait RealNetdev: Send {
     /// # Errors
     /// `EEXIST` when the name is taken there, else what the operating system says.
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<(), Errno>;
+
+    /// What the attribute of that name in its sysfs directory shows now; `None`: such devices have none.
+    fn attribute(&self, _name: &str) -> Option<Result<String, Errno>> {
+        None
+    }
 }

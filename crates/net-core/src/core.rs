@@ -19,6 +19,7 @@ use crate::register::DefaultDevice;
 use crate::rtnl::RtnlState;
 use crate::rwsem::PernetRwsem;
 use crate::source::{NamespaceSource, NetnsHandle};
+use crate::sysfs::ClassDir;
 
 /// Namespaces, network devices and their notifiers of one machine.
 pub struct NetCore {
@@ -62,7 +63,8 @@ impl NetCore {
         let netns_wq = Workqueue::alloc_ordered(drivers.workers(), "netns");
         let init_net = Net::new(init.id());
         init_net.set_set_up();
-        Ok(Arc::new_cyclic(|me: &Weak<NetCore>| NetCore {
+        let class = drivers.sysfs().dir("class");
+        let core = Arc::new_cyclic(|me: &Weak<NetCore>| NetCore {
             me: Weak::clone(me),
             source,
             backend,
@@ -81,7 +83,12 @@ impl NetCore {
             fib: Fib::new(),
             class_net: lockdep::Mutex::named("class net", Vec::new()),
             drivers,
-        }))
+        });
+        if let Some(class) = class {
+            // A machine has one networking, and so one such directory.
+            let _ = class.create_dynamic_dir("net", ClassDir(Arc::downgrade(&core)));
+        }
+        Ok(core)
     }
 
     /// The driver core below.

@@ -184,8 +184,13 @@ impl Directory for NetdevDir {
                 (0o444, self.attribute(show))
             }
             name => {
-                let (_, show) = ATTRIBUTES.iter().find(|(other, _)| *other == name)?;
-                (0o444, self.attribute(*show))
+                let (name, show) = ATTRIBUTES.iter().find(|(other, _)| *other == name)?;
+                // The real device knows what the model hears of later, or never.
+                let show = |dev: &Netdev| match dev.with_real(|real| real.attribute(name)) {
+                    Some(Some(text)) => Ok(text?.trim_end().to_owned()),
+                    _ => show(dev),
+                };
+                (0o444, self.attribute(show))
             }
         };
         Some(DynamicEntry { id: 0, mode, kind })
@@ -195,5 +200,37 @@ impl Directory for NetdevDir {
         let attributes = ATTRIBUTES.iter().map(|(name, _)| *name);
         let names = attributes.chain(["device", "subsystem", "uevent"]);
         names.map(str::to_owned).collect()
+    }
+}
+
+/// `/sys/class/net/`: a link to the directory of each network device that has a place in the tree.
+pub(crate) struct ClassDir(pub(crate) Weak<NetCore>);
+
+impl ClassDir {
+    fn find(&self, view: View, fits: impl Fn(&str) -> bool) -> Vec<Arc<Netdev>> {
+        let Some(core) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        core.shown(|dev| {
+            let has_place = dev.parent().is_some_and(|parent| parent.dir().is_some());
+            has_place && dev.read(|state| state.net.id() == NetId(view.0) && fits(&state.name))
+        })
+    }
+}
+
+impl Directory for ClassDir {
+    fn lookup(&self, view: View, name: &str) -> Option<DynamicEntry> {
+        let dev = self.find(view, |other| other == name).pop()?;
+        let place = dev.parent()?.dir()?.node().path();
+        Some(DynamicEntry {
+            id: Arc::as_ptr(&dev).addr() as u64,
+            mode: 0o777,
+            kind: Kind::Link(format!("../../{place}/{CLASS}/{name}")),
+        })
+    }
+
+    fn list(&self, view: View) -> Vec<String> {
+        let found = self.find(view, |_| true);
+        found.iter().map(|dev| dev.name()).collect()
     }
 }

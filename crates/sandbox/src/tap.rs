@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::files::graft;
 use crate::netns::{self, Inner, Wire};
 use crate::rtnl::{self, IfReq, Request, Route};
 use crate::sys::{self, Result};
@@ -297,6 +298,18 @@ impl Tap {
         Ok(())
     }
 
+    /// Reads from the sysfs of the namespace that the device is in.
+    fn read_attribute(&self, name: &str) -> Result<String> {
+        let namespace = netns_of(self.fd.as_fd())?;
+        let sysfs = netns::inside(namespace.as_fd(), || graft::sysfs(0))??;
+        let path = format!("class/net/{}/{name}", name_of(self.fd.as_fd())?);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&sysfs, path, flags, Mode::empty())?;
+        let mut text = [0; 256];
+        let length = rustix::io::read(&file, &mut text)?;
+        Ok(String::from_utf8_lossy(&text[..length]).into_owned())
+    }
+
     fn take(&mut self, made: Made) {
         self.fd = made.fd;
         self.name = made.name;
@@ -334,6 +347,10 @@ impl RealNetdev for Tap {
 
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<()> {
         self.move_to_cookie(net.id().0, name)
+    }
+
+    fn attribute(&self, name: &str) -> Option<Result<String>> {
+        Some(self.read_attribute(name))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mounts parts of the served file system where programs look for them.
 //!
 //! `/sys/bus` gets a tmpfs in which the real buses are bound back and ours stand beside them; `/sys/kernel/debug` is
-//! covered. Everything is mounted by descriptor, never by path: what is held open stays reachable when something is mounted
+//! covered, and so is `/sys/class/net`, where the server shows the real network devices beside ours. Everything is mounted by descriptor, never by path: what is held open stays reachable when something is mounted
 //! over it, and a descriptor means the same in every mount namespace.
 //!
 //! The root of the served file system is mounted at `/sys/bus` first and covered at once. There nobody sees it, but parts
@@ -96,18 +96,28 @@ fn put(
         let _ = rustix::fs::mkdirat(&stage, name, mode)
             .and_then(|()| attach(copy(bus.as_fd(), "", true)?.as_fd(), stage.as_fd(), name));
     }
-    for (name, bus) in &copies.buses {
-        match rustix::fs::mkdirat(&stage, *name, mode) {
-            Ok(()) => attach(bus.as_fd(), stage.as_fd(), name)?,
-            Err(Errno::EXIST) => {}
+    for bus in &copies.buses {
+        // A bus that is really there is shown with our devices among its own.
+        match rustix::fs::mkdirat(&stage, bus.name, mode) {
+            Ok(()) => attach(bus.whole.as_fd(), stage.as_fd(), bus.name)?,
+            Err(Errno::EXIST) => {
+                let devices = format!("{}/devices", bus.name);
+                attach(bus.devices.as_fd(), stage.as_fd(), &devices)?;
+            }
             Err(errno) => return Err(errno),
         }
     }
     // A kernel may be built without debugfs, and so without a place for it.
-    match attach(copies.debugfs.as_fd(), sys, "kernel/debug") {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
+    for (path, part) in [
+        ("kernel/debug", &copies.debugfs),
+        ("class/net", &copies.class_net),
+    ] {
+        match attach(part.as_fd(), sys, path) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
     }
+    Ok(())
 }
 
 /// A fresh sysfs of the calling thread's network namespace.
@@ -149,20 +159,42 @@ impl Buses {
     }
 }
 
+/// The buses of a machine.
+const BUSES: [&str; 3] = ["netdevsim", "pci", "auxiliary"];
+
+/// A bus, and its devices alone.
+#[derive(Debug)]
+struct Bus {
+    name: &'static str,
+    whole: OwnedFd,
+    devices: OwnedFd,
+}
+
 /// Parts of the served file system as one network namespace sees them, mounted nowhere yet. They are made in the mount
 /// namespace that the file system is part of, and can be mounted in any.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    buses: Vec<(&'static str, OwnedFd)>,
+    buses: Vec<Bus>,
     debugfs: OwnedFd,
+    class_net: OwnedFd,
 }
 
 impl Copies {
     pub(crate) fn of(root: BorrowedFd<'_>, view: View) -> Result<Self> {
         let part = |path: &str| copy(root, &format!("{}/{path}", view.0), false);
         Ok(Copies {
-            buses: vec![("netdevsim", part("sys/bus/netdevsim")?)],
+            buses: BUSES
+                .into_iter()
+                .map(|name| {
+                    Ok(Bus {
+                        name,
+                        whole: part(&format!("sys/bus/{name}"))?,
+                        devices: part(&format!("sys/bus/{name}/devices"))?,
+                    })
+                })
+                .collect::<Result<_>>()?,
             debugfs: part("debug")?,
+            class_net: part("sys/class/net")?,
         })
     }
 }

@@ -20,14 +20,17 @@ pub(super) enum Inode {
     View(View),
     /// An empty directory in a view, to mount on.
     Empty(View),
+    /// A link of the real sysfs that is shown among ours: its name, and what it says.
+    Link(View, Arc<(String, Vec<u8>)>),
     /// A node of a tree.
     Node(View, Arc<Node>),
 }
 
-#[derive(Debug, PartialEq, Eq, Hash, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
 enum Key {
     View(View),
     Empty(View),
+    Link(View, Arc<(String, Vec<u8>)>),
     /// The address is the node's for as long as it is in the table, which keeps it alive.
     Node(View, usize),
 }
@@ -70,11 +73,12 @@ impl Inodes {
             Inode::Root => return ROOT,
             Inode::View(view) => Key::View(*view),
             Inode::Empty(view) => Key::Empty(*view),
+            Inode::Link(view, link) => Key::Link(*view, Arc::clone(link)),
             Inode::Node(view, node) => Key::Node(*view, Arc::as_ptr(node).addr()),
         };
         let mut table = self.lock();
         let table = &mut *table;
-        let number = *table.numbers.entry(key).or_insert_with(|| {
+        let number = *table.numbers.entry(key.clone()).or_insert_with(|| {
             table.last = table.last.max(ROOT) + 1;
             table.last
         });

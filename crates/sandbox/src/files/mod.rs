@@ -11,6 +11,7 @@ mod caller;
 pub(crate) mod graft;
 mod inodes;
 mod pool;
+mod real;
 mod server;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -24,9 +24,9 @@ use kernfs::{Access, Kind, Node, OpenFile, PAGE_SIZE, View};
 
 use super::Trees;
 use super::caller::Requester;
-use super::graft;
 use super::inodes::{Inode, Inodes};
 use super::pool::Pool;
+use super::{graft, real};
 
 /// Nothing is remembered.
 const TTL: Duration = Duration::ZERO;
@@ -48,6 +48,7 @@ enum Opened {
 /// See the module's text.
 pub(super) struct Server {
     trees: Trees,
+    shared: Vec<(Arc<Node>, &'static str)>,
     inodes: Inodes,
     pool: Pool,
     opened: Mutex<(u64, HashMap<u64, Arc<Opened>>)>,
@@ -56,7 +57,13 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(trees: Trees) -> Self {
+        let shared = real::SHARED.into_iter().filter_map(|path| {
+            let find = |node: Arc<Node>, name: &str| node.lookup(View(0), name);
+            let top = Arc::clone(trees.sysfs.node());
+            Some((path.split('/').try_fold(top, find)?, path))
+        });
         Server {
+            shared: shared.collect(),
             trees,
             inodes: Inodes::default(),
             pool: Pool::default(),
@@ -93,7 +100,13 @@ impl Server {
         drop(gone);
     }
 
-    fn find(&self, parent: &Inode, name: &str) -> Option<Inode> {
+    /// The directory of the real sysfs whose links are shown in this one.
+    fn shared(&self, node: &Arc<Node>) -> Option<&'static str> {
+        let is_it = |(shared, _): &&(Arc<Node>, &'static str)| Arc::ptr_eq(shared, node);
+        self.shared.iter().find(is_it).map(|(_, path)| *path)
+    }
+
+    fn find(&self, requester: Requester, parent: &Inode, name: &str) -> Option<Inode> {
         match parent {
             Inode::Root => name.parse().ok().map(|cookie| Inode::View(View(cookie))),
             Inode::View(view) => match name {
@@ -102,19 +115,22 @@ impl Server {
                 graft::EMPTY => Some(Inode::Empty(*view)),
                 _ => None,
             },
-            Inode::Empty(_) => None,
-            Inode::Node(view, node) => {
-                let found = node.lookup(*view, name)?;
-                Some(Inode::Node(*view, found))
-            }
+            Inode::Empty(_) | Inode::Link(..) => None,
+            Inode::Node(view, node) => match node.lookup(*view, name) {
+                Some(found) => Some(Inode::Node(*view, found)),
+                None => {
+                    let target = real::link(requester, *view, self.shared(node)?, name)?;
+                    Some(Inode::Link(*view, Arc::new((name.to_owned(), target))))
+                }
+            },
         }
     }
 
-    fn entries(&self, inode: &Inode) -> Vec<(FileType, String)> {
+    fn entries(&self, requester: Requester, inode: &Inode) -> Vec<(FileType, String)> {
         let directory = |name: &str| (FileType::Directory, name.to_owned());
         let mut entries = vec![directory("."), directory("..")];
         match inode {
-            Inode::Root | Inode::Empty(_) => {}
+            Inode::Root | Inode::Empty(_) | Inode::Link(..) => {}
             Inode::View(_) => entries.extend([directory(SYSFS), directory(DEBUGFS)]),
             Inode::Node(view, node) => {
                 let found = node.entries(*view);
@@ -123,6 +139,13 @@ impl Server {
                         .iter()
                         .map(|node| (kind(node), node.name().to_owned())),
                 );
+                if let Some(path) = self.shared(node) {
+                    for name in real::links(requester, *view, path) {
+                        if !found.iter().any(|node| node.name() == name) {
+                            entries.push((FileType::Symlink, name));
+                        }
+                    }
+                }
             }
         }
         entries
@@ -131,6 +154,7 @@ impl Server {
     fn attributes(&self, number: u64, inode: &Inode) -> FileAttr {
         let (kind, perm, size) = match inode {
             Inode::Root | Inode::View(_) | Inode::Empty(_) => (FileType::Directory, 0o755, 0),
+            Inode::Link(_, link) => (FileType::Symlink, 0o777, link.1.len() as u64),
             Inode::Node(_, node) => {
                 let size = match node.kind() {
                     Kind::File(_) => PAGE_SIZE as u64,
@@ -179,11 +203,12 @@ impl Filesystem for Server {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let requester = Requester { tid: request.pid() };
         let found = self
             .inodes
             .get(parent.0)
-            .and_then(|parent| self.find(&parent, name.to_str()?));
+            .and_then(|parent| self.find(requester, &parent, name.to_str()?));
         match found {
             Some(inode) => {
                 let number = self.inodes.tell(&inode);
@@ -236,6 +261,7 @@ impl Filesystem for Server {
                 Kind::Link(target) => reply.data(target.as_bytes()),
                 _ => reply.error(Errno::EINVAL),
             },
+            Some(Inode::Link(_, link)) => reply.data(&link.1),
             _ => reply.error(Errno::EINVAL),
         }
     }
@@ -366,10 +392,11 @@ impl Filesystem for Server {
         reply.ok();
     }
 
-    fn opendir(&self, _: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match self.inodes.get(number.0) {
             Some(inode) => {
-                let entries = self.entries(&inode);
+                let requester = Requester { tid: request.pid() };
+                let entries = self.entries(requester, &inode);
                 reply.opened(self.keep(Opened::Directory(entries)), FopenFlags::empty());
             }
             None => reply.error(Errno::ENOENT),

@@ -157,3 +157,54 @@ exit 3",
         assert!(ran.err.contains("ended early"), "{}", ran.tail());
     }
 }
+
+#[test]
+fn a_network_device_leads_to_its_device() {
+    prints(
+        r#"
+echo "10 1" > $bus/new_device
+readlink -f /sys/class/net/eni10np1/device /sys/class/net/eni10np1/subsystem /sys/class/net/lo
+cat /sys/class/net/eni10np1/flags
+ip link set eni10np1 up && cat /sys/class/net/eni10np1/flags
+ip link set eni10np1 name other
+for i in $(seq 100); do [ -d $nsim/net/other ] && break; sleep 0.05; done
+ls $nsim/net; readlink /sys/class/net/other
+ip netns add n1; ip netns exec n1 ls /sys/class/net
+"#,
+        "/sys/bus/netdevsim/devices/netdevsim10
+/sys/class/net
+/sys/devices/virtual/net/lo
+0x2
+0x3
+other
+../../bus/netdevsim/devices/netdevsim10/net/other
+lo",
+    );
+}
+
+/// A port that is added by hand has the address that was asked for, and is gone after a reload.
+#[test]
+fn ports_are_added_and_removed_by_hand() {
+    prints(
+        r#"
+echo "10 1" > $bus/new_device
+echo "7 02:00:00:00:00:07" > $nsim/new_port && cat /sys/class/net/eni10np8/address
+echo 0 > $nsim/del_port && devlink port show
+ls $debug/netdevsim10/ports
+devlink dev reload netdevsim/netdevsim10 >/dev/null && devlink port show
+echo 2 > $nsim/sriov_numvfs && cat $nsim/sriov_numvfs $debug/netdevsim10/max_vfs
+devlink dev eswitch set netdevsim/netdevsim10 mode switchdev
+cd $debug/netdevsim10/ports; ls; cat 129/tx_max 129/rate_parent
+"#,
+        "02:00:00:00:00:07
+netdevsim/netdevsim10/7: type eth netdev eni10np8 flavour physical port 8 splittable false
+7
+netdevsim/netdevsim10/0: type eth netdev eni10np1 flavour physical port 1 splittable false
+2
+4
+0
+128
+129
+0",
+    );
+}
