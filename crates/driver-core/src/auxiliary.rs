@@ -85,6 +85,19 @@ where
     Ok(device)
 }
 
+/// Gives a part a file that shows this text and a newline, until it is removed.
+///
+/// # Errors
+/// `EEXIST` when it has a file of that name.
+pub fn show(device: &Device, name: &'static str, text: &str) -> Result<(), Errno> {
+    let Some(dir) = device.dir() else {
+        return Ok(());
+    };
+    let text = format!("{text}\n");
+    let attribute = kernfs::sysfs::Attribute::ro(move |_| Ok(text.clone()));
+    dir.create_attribute(name, attribute).map(drop)
+}
+
 /// Removes a part (`auxiliary_device_delete`): its driver gives it up, then it leaves the bus.
 #[inline(never)]
 pub fn auxiliary_device_delete<H>(bus: &Bus, held: &mut Held<'_, H>, device: &Arc<Device>)

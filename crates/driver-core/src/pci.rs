@@ -17,9 +17,11 @@ use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
 
 pub mod sriov;
+mod sysfs;
 
 pub use sriov::VfLayout;
 use sriov::{Iov, Physfn};
+pub(crate) use sysfs::uevent;
 
 /// Where a function sits: domain, bus, device, function; written `0000:00:09.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -239,7 +241,10 @@ fn new_function(
         driver_override: lockdep::Mutex::named("pdev->driver_override", None),
         function,
     };
-    Device::new(bus, data.function.address.to_string(), parent, data)
+    let device = Device::new(bus, data.function.address.to_string(), parent, data);
+    let weak = Arc::downgrade(&device);
+    device.set_groups(move |dir| sysfs::make_files(&weak, dir));
+    device
 }
 
 /// What the bus knows about a device on it (`struct pci_dev`).

@@ -119,7 +119,9 @@ impl Bus {
         let uevent = Attribute::ro(move |_| {
             let device = shown.upgrade().ok_or(Errno::NODEV)?;
             let driver = device.driver();
-            Ok(driver.map_or_else(String::new, |driver| format!("DRIVER={}\n", driver.name())))
+            let driver =
+                driver.map_or_else(String::new, |driver| format!("DRIVER={}\n", driver.name()));
+            Ok(driver + &crate::pci::uevent(&device))
         })
         .with_store(|_, text| synth_uevent(text));
         dir.create_attribute("uevent", uevent)?;

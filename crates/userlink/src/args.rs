@@ -130,7 +130,8 @@ pub(crate) enum ClockAction {
 /// Change a running machine.
 ///
 /// `fault FAULT` adds a fault (see `userlink run --help`), `fault` lists them, `fault clear` ends them;
-/// `vfs ADDRESS COUNT` gives a PCI function virtual ones; `fw-reset ADDRESS` is a firmware reset by another host.
+/// `vfs ADDRESS COUNT` gives a PCI function virtual ones; `fw-reset ADDRESS` is a firmware reset by another host;
+/// `syndrome FUNCTION NUMBER [fatal]` is one that the function's firmware raises.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Ctl {

@@ -25,7 +25,7 @@ pub(crate) fn ctl(args: &Ctl) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers the verbs `fault`, `vfs` and `fw-reset` from now on.
+/// Answers the verbs `fault`, `vfs`, `fw-reset` and `syndrome` from now on.
 pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
     let module = Arc::clone(mlx5);
     side.control().verb("fault", move |words, out| {
@@ -70,6 +70,28 @@ pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
             .ok_or_else(|| format!("mlx5_core has no function {address}"))?;
         module.remote_firmware_reset(&dev);
         Ok(())
+    });
+    serve_syndrome(side, mlx5);
+}
+
+/// Answers `syndrome ADDRESS NUMBER [fatal]`: the firmware of a function raises a syndrome.
+fn serve_syndrome(side: &KernelSide, mlx5: &Arc<Module>) {
+    let module = Arc::clone(mlx5);
+    side.control().verb("syndrome", move |words, _| {
+        let (name, number, fatal) = match words {
+            [name, number] => (name, number, false),
+            [name, number, "fatal"] => (name, number, true),
+            _ => return Err("expected: syndrome FUNCTION NUMBER [fatal]".into()),
+        };
+        let dev = module
+            .function(name)
+            .ok_or_else(|| format!("mlx5_core has no function {name}"))?;
+        let digits = number.trim_start_matches("0x");
+        let syndrome = u8::from_str_radix(digits, 16)
+            .map_err(|_| format!("`{number}` is not a syndrome like 0x10"))?;
+        module
+            .raise_syndrome(&mut Held::root(), &dev, syndrome, fatal)
+            .map_err(text)
     });
 }
 

@@ -22,7 +22,7 @@ use crate::fault::Fault;
 use crate::locking::DriverLocking;
 use crate::module::Module;
 use crate::params::{self, DriverInit};
-use crate::{dev, eswitch, fw_reset, lag, ports, sf, sriov};
+use crate::{dev, eswitch, fw_reset, health, lag, ports, resources, sf, sriov, traps};
 
 /// Mellanox.
 const VENDOR: u16 = 0x15b3;
@@ -161,6 +161,7 @@ pub(crate) fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> R
         return init_one_unlocked(dev, &devlink, held);
     }
     let mut devl = devlink.lock(held);
+    health::reporters_create(dev, &mut devl)?;
     if let Some(shared) = dev.shd.get() {
         shared.nested_devlink_set(&devlink);
     }
@@ -174,6 +175,9 @@ pub(crate) fn init_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) -> R
         Ok(()) if !registers_first => devl.register(),
         Err(_) if registers_first => devl.unregister(),
         _ => {}
+    }
+    if result.is_err() {
+        health::reporters_destroy(dev, &mut devl);
     }
     result
 }
@@ -189,8 +193,14 @@ pub(crate) fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> R
     let light = dev.is_lightweight();
     function_setup(dev)?;
     init_once(dev);
+    if let Err(errno) = resources::register(dev, objects) {
+        cleanup_once(dev);
+        function_teardown(dev);
+        return Err(errno);
+    }
     if !light {
         if let Err(errno) = params::register(dev, objects) {
+            resources::unregister(dev, objects);
             cleanup_once(dev);
             function_teardown(dev);
             return Err(errno);
@@ -205,6 +215,7 @@ pub(crate) fn init_one_devl_locked(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) -> R
     });
     if let Err(errno) = result {
         undo_init(dev, &mut state, Some(&mut *objects), &mut held);
+        resources::unregister(dev, objects);
         ports::uplink_unregister(dev, objects);
         dev.set_lightweight(light);
         if !light {
@@ -292,6 +303,7 @@ pub(crate) fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
         return;
     }
     let mut devl = devlink.lock(held);
+    devl.rate_nodes_destroy();
     let unregisters_first = !dev.module().kernel_is_at_least(6, 3);
     if unregisters_first {
         devl.unregister();
@@ -300,12 +312,14 @@ pub(crate) fn uninit_one(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLock>) {
         let (objects, held) = devl.parts();
         let (mut state, mut held) = dev.intf_state_mutex().lock(held);
         eswitch::disable(dev, objects, &mut held);
+        resources::unregister(dev, objects);
         uninit_loaded(dev, &mut state, Some(&mut *objects), &mut held);
         params::unregister(dev, objects);
     }
     if !unregisters_first {
         devl.unregister();
     }
+    health::reporters_destroy(dev, &mut devl);
 }
 
 /// The part of [`uninit_one`] that needs the state mutex.
@@ -341,6 +355,7 @@ pub(crate) fn init_one_light(
 ) -> Result<(), Errno> {
     let devlink = dev.devlink();
     let mut devl = devlink.lock(held);
+    health::reporters_create(dev, &mut devl)?;
     devl.register();
     let result = function_setup(dev).and_then(|()| {
         let registered = params::register(dev, &mut devl);
@@ -351,6 +366,7 @@ pub(crate) fn init_one_light(
     });
     if result.is_err() {
         devl.unregister();
+        health::reporters_destroy(dev, &mut devl);
     }
     result
 }
@@ -362,6 +378,7 @@ pub(crate) fn uninit_one_light(dev: &Arc<CoreDev>, held: &mut Held<'_, DeviceLoc
     let mut devl = devlink.lock(held);
     params::unregister(dev, &mut devl);
     devl.unregister();
+    health::reporters_destroy(dev, &mut devl);
     drop(devl);
     function_teardown(dev);
 }
@@ -374,6 +391,7 @@ pub(crate) fn unload_one_light(dev: &CoreDev) {
 /// First half of a reload: parts, load and set-up are taken back; parameters and software objects stay.
 #[inline(never)]
 pub fn unload_one(dev: &Arc<CoreDev>, devl: &mut Devl<'_>) {
+    devl.rate_nodes_destroy();
     let (objects, held) = devl.parts();
     let (mut state, mut held) = dev.intf_state_mutex().lock(held);
     eswitch::disable(dev, objects, &mut held);
@@ -488,7 +506,8 @@ fn load(
             params::fs_core_register(dev, objects)?;
             sf::events_start(dev);
             lag::lag_add_mdev(dev, held);
-            sriov::attach(dev, objects, held)
+            sriov::attach(dev, objects, held)?;
+            traps::register(dev, objects)
         }
         None => {
             sf::events_start(dev);
@@ -501,6 +520,10 @@ fn load(
 /// The function leaves its adapter.
 #[inline(never)]
 fn unload(dev: &Arc<CoreDev>, objects: Option<&mut Objects<'_>>, held: &mut Held<'_, DriverLock>) {
+    let mut objects = objects;
+    if let Some(objects) = objects.as_deref_mut() {
+        traps::unregister(dev, objects);
+    }
     sf::events_stop(dev, held);
     if let Some(objects) = objects {
         sriov::detach(dev, objects, held);

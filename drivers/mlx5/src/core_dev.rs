@@ -16,6 +16,7 @@ use crate::dev::Parts;
 use crate::devcom::Component;
 use crate::eswitch::Eswitch;
 use crate::fw_reset::{Firmware, FwReset};
+use crate::health::Health;
 use crate::lag::Lag;
 use crate::locking::DriverLocking;
 use crate::module::{Adapter, Module};
@@ -23,6 +24,7 @@ use crate::netdev::Uplink;
 use crate::params::{DriverInit, Settings};
 use crate::profile::Profile;
 use crate::sf::SfManager;
+use crate::traps;
 
 /// The class of the state mutex while all devices shared one; today each device has its own.
 static INTF_STATE_MUTEX: ClassKey = ClassKey::new("&dev->intf_state_mutex");
@@ -88,6 +90,8 @@ pub struct CoreDev {
     /// The firmware has been started for the function.
     pub(crate) set_up: AtomicBool,
     pub(crate) lag: lockdep::Mutex<Option<Arc<Lag>>>,
+    pub(crate) traps: traps::Actions,
+    pub(crate) health: Health,
     pub(crate) uplink: Uplink,
     uplink_port: lockdep::Mutex<Option<Arc<Port>>>,
     /// The instance that all functions of the chip share.
@@ -199,6 +203,8 @@ impl CoreDev {
             devlink: OnceLock::new(),
             intf_state_mutex,
             lag: lockdep::Mutex::named("mlx5 lag", None),
+            traps: traps::no_actions(),
+            health: Health::new(),
             uplink: Uplink::new(),
             uplink_port: lockdep::Mutex::named("mlx5 uplink port", None),
         });

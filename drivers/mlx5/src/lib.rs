@@ -27,6 +27,8 @@
 //! | [`locking`] | the two generations of locking | |
 //! | [`profile`] | what differs between adapter models | the firmware |
 //! | [`fault`] | what goes wrong on demand | |
+//! | `health` | health reporters | `health.c`, `diag/`, `en/reporter_*.c` |
+//! | `traps`, `resources`, [`rates`] | devlink objects of these kinds | `devlink.c`, `sf/hw_table.c`, `esw/qos.c` |
 //! | `names` | what udev would call it | |
 //!
 //! Locks, outermost first: `device_lock`, the instance's lock, `&dev->intf_state_mutex`, the adapter's semaphore (or, as
@@ -39,6 +41,7 @@ pub mod devcom;
 pub mod eswitch;
 pub mod fault;
 pub mod fw_reset;
+mod health;
 pub mod lag;
 pub mod locking;
 pub mod module;
@@ -49,10 +52,13 @@ mod other;
 pub mod params;
 pub mod ports;
 pub mod profile;
+pub mod rates;
 pub mod rdma;
 mod rep;
+mod resources;
 pub mod sf;
 pub mod sriov;
+mod traps;
 
 pub use fault::{FaultError, FaultSpec};
 pub use locking::DriverLocking;

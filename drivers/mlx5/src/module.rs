@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use devlink::Subsystem;
 use driver_core::pci::{self, Address};
 use driver_core::{Bus, Device, Driver, DriverCore, Ida, SeededRng, auxiliary};
-use lock_order::DeviceLock;
+use lock_order::{DeviceLock, DevlinkLock};
 use lockdep::order::{Before, Held};
 use net_core::NetCore;
 use netlink::KernelVersion;
@@ -18,6 +18,7 @@ use crate::core_dev::CoreDev;
 use crate::devcom::Devcom;
 use crate::fault::Faults;
 use crate::fw_reset::{self, Firmware};
+use crate::health;
 use crate::locking::DriverLocking;
 use crate::netdev::EthDriver;
 use crate::other::OtherDriver;
@@ -218,6 +219,20 @@ impl Module {
     pub fn function(&self, name: &str) -> Option<Arc<CoreDev>> {
         let found = self.functions().into_iter();
         found.into_iter().find(|dev| dev.device().name() == name)
+    }
+
+    /// The firmware of a function raises a syndrome, a fatal one or not: its health reporters are told.
+    ///
+    /// # Errors
+    /// `ENODEV` when the function has no reporters; what a recovery says.
+    pub fn raise_syndrome<H: Before<DevlinkLock>>(
+        &self,
+        held: &mut Held<'_, H>,
+        dev: &Arc<CoreDev>,
+        syndrome: u8,
+        fatal: bool,
+    ) -> Result<(), Errno> {
+        health::raise(dev, held, syndrome, fatal)
     }
 
     /// Another host activates a firmware on the adapter of this function: all its physical functions go through the reset

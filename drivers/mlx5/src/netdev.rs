@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use devlink::{Devlink, Port};
+use devlink::{Devlink, Port, Reporter};
 use driver_core::{Device, Driver, Level, LockedDevice, auxiliary};
 use lock_order::DriverLock;
 use lockdep::ClassKey;
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::core_dev::CoreDev;
 use crate::module::Module;
-use crate::{lag, names, ports};
+use crate::{health, lag, names, ports};
 
 static UPLINK_NETDEV_LOCK: ClassKey = ClassKey::new("&mdev->mlx5e_res.uplink_netdev_lock");
 
@@ -64,6 +64,8 @@ struct EthDev {
     netdev: Option<Arc<Netdev>>,
     /// The part's own instance and port, where it has them.
     own: Option<(Arc<Devlink>, Arc<Port>)>,
+    /// Of the part's own port.
+    reporters: Vec<Arc<Reporter>>,
 }
 
 /// The operations of the part's instance: none.
@@ -104,7 +106,18 @@ fn mlx5e_probe(device: &mut LockedDevice<'_>) -> Result<(), Errno> {
         dev.uplink.netdev_set(device.held(), Some(netdev));
     }
     dev.info(format_args!("{}", names::STRIDING_RQ));
-    device.set_drvdata(Arc::new(EthDev { dev, netdev, own }));
+    let mut reporters = Vec::new();
+    if let Some((devlink, port)) = &own {
+        let mut devl = devlink.lock(device.held());
+        // The part works without them.
+        reporters = health::queues_create(&dev, &mut devl, port.index()).unwrap_or_default();
+    }
+    device.set_drvdata(Arc::new(EthDev {
+        dev,
+        netdev,
+        own,
+        reporters,
+    }));
     Ok(())
 }
 
@@ -120,6 +133,11 @@ fn mlx5e_remove(device: &mut LockedDevice<'_>) {
         lag::lag_remove_netdev(&eth.dev);
     }
     if let Some((devlink, port)) = &eth.own {
+        let mut devl = devlink.lock(device.held());
+        for reporter in &eth.reporters {
+            devl.health_reporter_destroy(reporter);
+        }
+        drop(devl);
         mlx5e_destroy_devlink(devlink, port, device);
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use devlink::{
-    Devl, InfoReq, NewPort, Ops, Port, ReloadAction, ReloadActions, ReloadDown, ReloadLimit,
-    ReloadLimits,
+    Devl, InfoReq, NewPort, Objects, Ops, Port, RateOps, ReloadAction, ReloadActions, ReloadDown,
+    ReloadLimit, ReloadLimits,
 };
+use devlink::{Trap, TrapAction, TrapCtx};
 use driver_core::pci;
 use netlink::ExtAck;
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use crate::core_dev::CoreDev;
 use crate::eswitch::mode;
 use crate::fault::Fault;
-use crate::{core, fw_reset, sf};
+use crate::{core, fw_reset, health, sf, traps};
 
 impl Ops for CoreDev {
     fn reload_actions(&self) -> ReloadActions {
@@ -84,6 +85,34 @@ impl Ops for CoreDev {
         _extack: &mut ExtAck,
     ) -> Result<(), Errno> {
         mode::encap_mode_set(self, mode)
+    }
+
+    fn rate_ops(&self) -> &dyn RateOps {
+        self
+    }
+
+    fn trap_init(
+        &self,
+        _objects: &mut Objects<'_>,
+        trap: &Trap,
+        _trap_ctx: &Arc<TrapCtx>,
+    ) -> Result<(), Errno> {
+        traps::init(self, trap);
+        Ok(())
+    }
+
+    fn trap_fini(&self, _objects: &mut Objects<'_>, trap: &Trap) {
+        traps::fini(self, trap);
+    }
+
+    fn trap_action_set(
+        &self,
+        _objects: &mut Objects<'_>,
+        trap: &Trap,
+        action: TrapAction,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        traps::action_set(&self.this(), trap, action, extack)
     }
 
     fn can_create_ports(&self) -> bool {
@@ -183,7 +212,10 @@ fn devlink_reload_up(
     match (action, limit) {
         (ReloadAction::DriverReinit, _) => {
             match dev.is_lightweight() {
-                true => core::init_one_devl_locked(dev, devl)?,
+                true => {
+                    health::fw_reporters_create(dev, devl)?;
+                    core::init_one_devl_locked(dev, devl)?;
+                }
                 false => core::load_one(dev, devl)?,
             }
             Ok(ReloadActions::of(&[ReloadAction::DriverReinit]))

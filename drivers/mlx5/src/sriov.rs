@@ -93,6 +93,7 @@ pub(crate) fn disable(dev: &Arc<CoreDev>, device: &mut LockedDevice<'_>) {
     pci::sriov::disable_sriov(&dev.module().driver_core().pci(), device);
     let devlink = dev.devlink();
     let mut devl = devlink.lock(device.held());
+    devl.rate_nodes_destroy();
     let (objects, held) = devl.parts();
     eswitch::disable_sriov(dev, objects, held, true);
 }

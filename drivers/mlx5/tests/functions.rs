@@ -344,6 +344,8 @@ fn reload_tells_what_goes_and_what_comes() {
     let rest = "flavour physical port 0 splittable false";
     let steering =
         format!("{DEVICE}: name flow_steering_mode type driver-specific cmode runtime value smfs");
+    let group = "name l2_drops generic true bytes 0 packets 0";
+    let trap = "type drop generic true action drop group l2_drops bytes 0 packets 0";
     let mut heard = monitor.heard();
     // The instance itself, which tells of what is nested in it from a work item, whenever that runs.
     heard.retain(|line| *line != format!("[dev,new] {DEVICE}"));
@@ -354,8 +356,14 @@ fn reload_tells_what_goes_and_what_comes() {
             format!("[port,new] {port}: type notset {rest}"),
             format!("[port,del] {port}: type notset {rest}"),
             format!("[dev,del] {ETH}"),
+            format!("[trap,del] {DEVICE}: name dmac_filter {trap}"),
+            format!("[trap,del] {DEVICE}: name ingress_vlan_filter {trap}"),
+            format!("[trap-group,del] {DEVICE}: {group}"),
             format!("[param,del] {steering}"),
             format!("[param,new] {steering}"),
+            format!("[trap-group,new] {DEVICE}: {group}"),
+            format!("[trap,new] {DEVICE}: name ingress_vlan_filter {trap}"),
+            format!("[trap,new] {DEVICE}: name dmac_filter {trap}"),
             format!("[dev,new] {ETH}"),
             format!("[port,new] {port}: type notset {rest}"),
             format!("[port,new] {port}: type eth {rest}"),

@@ -629,3 +629,154 @@ fn a_dpu_sees_its_hosts_functions() {
     }
     assert_eq!(host.states(&format!("{PF0}/196608")), Some((1, 1)));
 }
+
+#[test]
+fn traps_are_for_legacy_mode() {
+    let host = host();
+    let set = |action: u8| {
+        let done = host.client().request(cmd::TRAP_SET, PF0, |w| {
+            w.put_str(attr::TRAP_NAME, "dmac_filter").unwrap();
+            w.put_u8(attr::TRAP_ACTION, action).unwrap();
+        });
+        done.map(drop)
+    };
+    const DROP: u8 = 0;
+    const TRAP: u8 = 1;
+    set(TRAP).unwrap();
+    assert_eq!(
+        host.mode(PF0, 1),
+        refused(
+            Errno::OPNOTSUPP,
+            "mlx5_core: Can't change mode while devlink traps are active"
+        )
+    );
+    set(DROP).unwrap();
+    host.mode(PF0, 1).unwrap();
+    assert_eq!(
+        set(TRAP),
+        refused(
+            Errno::OPNOTSUPP,
+            "mlx5_core: Devlink traps can't be set in switchdev mode"
+        )
+    );
+}
+
+#[test]
+fn rates_are_whole_megabits_within_the_links() {
+    let host = host();
+    host.vfs("0000:00:09.0", 1).unwrap();
+    let node = |cmd| {
+        let done = host.client().request(cmd, PF0, |w| {
+            w.put_str(attr::RATE_NODE_NAME, "group1").unwrap();
+        });
+        done.map(drop)
+    };
+    assert_eq!(
+        node(cmd::RATE_NEW),
+        refused(
+            Errno::OPNOTSUPP,
+            "mlx5_core: Rate node creation supported only in switchdev mode"
+        )
+    );
+    host.mode(PF0, 1).unwrap();
+    node(cmd::RATE_NEW).unwrap();
+    let set = |rate: u64| {
+        let done = host
+            .client()
+            .request(cmd::RATE_SET, &format!("{PF0}/1"), |w| {
+                w.put_u64(attr::RATE_TX_MAX, rate).unwrap();
+                w.put_str(attr::RATE_PARENT_NODE_NAME, "group1").unwrap();
+            });
+        done.map(drop)
+    };
+    assert_eq!(
+        set(1),
+        refused(
+            Errno::INVAL,
+            "mlx5_core: TX rate value not in link speed units of 1Mbps"
+        )
+    );
+    assert_eq!(
+        set(100_001 * 125_000),
+        refused(
+            Errno::INVAL,
+            "mlx5_core: TX rate value exceed link maximum speed"
+        )
+    );
+    set(1000 * 125_000).unwrap();
+    assert_eq!(
+        host.mode(PF0, 0).unwrap_err().errno,
+        Errno::BUSY,
+        "nodes exist"
+    );
+    // A reload takes the nodes with it.
+    host.client().reload(PF0, None).unwrap();
+    host.mode(PF0, 1).unwrap();
+}
+
+#[test]
+fn a_fatal_syndrome_is_recovered_from_and_then_not_so_soon_again() {
+    let host = host();
+    let dev = host.module.function("0000:00:09.0").unwrap();
+    let raise = |fatal| {
+        host.module
+            .raise_syndrome(&mut Held::root(), &dev, 0x8, fatal)
+    };
+    raise(false).unwrap();
+    host.fault("recover-fail,times=2");
+    assert_eq!(raise(true), Err(Errno::IO));
+    // The last error is not recovered.
+    assert_eq!(raise(true), Err(Errno::CANCELED));
+    let recover = || {
+        let done = host
+            .client()
+            .request(cmd::HEALTH_REPORTER_RECOVER, PF0, |w| {
+                w.put_str(attr::HEALTH_REPORTER_NAME, "fw_fatal").unwrap();
+            });
+        done.map(drop)
+    };
+    assert_eq!(recover().unwrap_err().errno, Errno::IO);
+    recover().unwrap();
+    let log = host.machine.log().join("\n");
+    assert!(
+        log.contains("synd 0x8: unrecoverable hardware error"),
+        "{log}"
+    );
+    assert!(log.contains("health recovery flow aborted, PCI reads still not working"));
+    assert!(log.contains("starting health recovery flow"));
+    assert_eq!(host.client().port_show().len(), 2);
+}
+
+#[test]
+fn sysfs_and_the_bus_are_one() {
+    let host = host();
+    let pci = host.machine.driver_core.pci();
+    let pf = pci.find_device("0000:00:09.0").unwrap();
+    let dir = pf.dir().unwrap().clone();
+    let file = |name: &str| dir.node().lookup(kernfs::View(0), name);
+    let access = |read| kernfs::Access { read, write: !read };
+    let read = |name: &str| {
+        let open = file(name).unwrap().open(access(true)).unwrap();
+        String::from_utf8(open.read(&kernfs::Nobody, 0, 4096).unwrap()).unwrap()
+    };
+    let write = |name: &str, text: &str| {
+        let open = file(name).unwrap().open(access(false)).unwrap();
+        open.write(&kernfs::Nobody, 0, text.as_bytes()).map(drop)
+    };
+    assert_eq!(read("vendor"), "0x15b3\n");
+    assert_eq!(read("device"), "0x1021\n");
+    assert_eq!(read("sriov_totalvfs"), "16\n");
+    assert!(read("uevent").contains("DRIVER=mlx5_core\nPCI_CLASS=20000\nPCI_ID=15B3:1021\n"));
+    write("sriov_numvfs", "4\n").unwrap();
+    assert_eq!(read("sriov_numvfs"), "4\n");
+    assert!(file("virtfn3").is_some() && file("virtfn4").is_none());
+    assert!(host.has_instance("pci/0000:00:09.5"));
+    assert_eq!(write("sriov_numvfs", "17"), Err(Errno::RANGE));
+    assert_eq!(write("sriov_numvfs", "3"), Err(Errno::BUSY));
+    write("sriov_numvfs", "0").unwrap();
+    assert!(file("virtfn0").is_none() && !host.has_instance("pci/0000:00:09.2"));
+    // Virtual functions that no driver gets have no instance.
+    write("sriov_drivers_autoprobe", "0").unwrap();
+    write("sriov_numvfs", "1").unwrap();
+    assert!(!host.has_instance("pci/0000:00:09.2"));
+}

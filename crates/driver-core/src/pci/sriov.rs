@@ -180,8 +180,25 @@ pub fn enable_sriov(
             disable_sriov(bus, locked);
             return Err(errno);
         }
+        link(&pf, &device, number);
     }
     Ok(())
+}
+
+/// A link each way between a physical function and its virtual one (`pci_iov_sysfs_link`).
+fn link(pf: &Device, vf: &Device, number: u16) {
+    let (Some(at_pf), Some(at_vf)) = (pf.dir(), vf.dir()) else {
+        return;
+    };
+    // Both are new: the names are free.
+    _ = at_pf.create_link(format!("virtfn{number}"), format!("../{}", vf.name()));
+    _ = at_vf.create_link("physfn", format!("../{}", pf.name()));
+}
+
+fn unlink(pf: &Device, number: u16) {
+    if let Some(dir) = pf.dir() {
+        dir.remove_entry(&format!("virtfn{number}"));
+    }
 }
 
 /// Takes the device's virtual functions away, the first one first (`pci_disable_sriov`).
@@ -191,7 +208,8 @@ pub fn disable_sriov(bus: &Bus, locked: &mut LockedDevice<'_>) {
         return;
     };
     let vfs = iov.state().vfs.clone();
-    for device in &vfs {
+    for (number, device) in (0..).zip(&vfs) {
+        unlink(&pf, number);
         bus.remove_device(&mut locked.held().child_devices(), device);
     }
     // Only now: while a virtual function goes, its driver may still ask how many there are.

@@ -13,7 +13,7 @@ use super::{Change, Eswitch, INLINE_NONE, Mode};
 use crate::core_dev::CoreDev;
 use crate::devcom::Component;
 use crate::fault::Fault;
-use crate::{dev as parts, lag};
+use crate::{dev as parts, lag, traps};
 
 /// `DEVLINK_ESWITCH_MODE_*`
 const LEGACY: u16 = 0;
@@ -138,6 +138,10 @@ fn change_mode(
     }
     .disable_locked();
     drop((reps, reps_held));
+    if wanted == Mode::Offloads && traps::num_active(dev) > 0 {
+        let text = "mlx5_core: Can't change mode while devlink traps are active";
+        return refuse(extack, Errno::OPNOTSUPP, text);
+    }
     esw.state().inactive = mode == SWITCHDEV_INACTIVE;
     match wanted {
         Mode::Offloads => offloads_start(dev, esw, objects, held, num_vfs, extack),

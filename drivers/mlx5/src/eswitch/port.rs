@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use super::{Change, Vport, VportKind, vport_to_devlink_port_index};
 use crate::core_dev::CoreDev;
-use crate::sf;
+use crate::rates::Scheduling;
+use crate::{health, resources, sf};
 
 /// Event queues that a function needs for itself (`MLX5_ESW_MAX_CTRL_EQS`).
 const MAX_CTRL_EQS: u32 = 4;
@@ -35,13 +36,30 @@ pub(crate) fn port_register(
     let port = change
         .objects
         .port_register(index, Some(attrs), Arc::new(ops))?;
-    vport.set_port(Some(port));
+    change
+        .objects
+        .rate_leaf_create(&port, Arc::new(Scheduling), None)?;
+    if vport.kind() == VportKind::HostPf {
+        resources::port_register(dev, change.objects, index)?;
+    }
+    // A port without it is as good.
+    let reporter = change
+        .objects
+        .port_health_reporter_create(index, health::vnic());
+    vport.set_port(Some(port), reporter.ok());
     Ok(())
 }
 
 /// Unregisters the vport's port, if there is one.
 pub(crate) fn port_unregister(change: &mut Change<'_, '_, '_, '_>, vport: &Vport) {
-    if let Some(port) = vport.set_port(None) {
+    if let (Some(port), reporter) = vport.set_port(None, None) {
+        if let Some(reporter) = reporter {
+            change.objects.health_reporter_destroy(&reporter);
+        }
+        if vport.kind() == VportKind::HostPf {
+            change.objects.port_resources_unregister(port.index());
+        }
+        change.objects.rate_leaf_destroy(&port);
         change.objects.port_unregister(&port);
     }
 }

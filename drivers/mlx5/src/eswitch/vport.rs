@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use devlink::Port;
+use devlink::{Port, Reporter};
 use net_core::Netdev;
 
 use crate::profile::Profile;
@@ -48,6 +48,7 @@ pub struct Vport {
     /// A leaf, read when a port is encoded.
     info: lockdep::Mutex<VportInfo>,
     port: lockdep::Mutex<Option<Arc<Port>>>,
+    reporter: lockdep::Mutex<Option<Arc<Reporter>>>,
     netdev: lockdep::Mutex<Option<Arc<Netdev>>>,
 }
 
@@ -68,6 +69,7 @@ impl Vport {
             enabled: AtomicBool::new(false),
             info: lockdep::Mutex::named("&esw->state_lock", info),
             port: lockdep::Mutex::named("vport->dl_port", None),
+            reporter: lockdep::Mutex::named("dl_port->vnic_reporter", None),
             netdev: lockdep::Mutex::named("rep->netdev", None),
         }
     }
@@ -100,8 +102,16 @@ impl Vport {
         lock(&self.port).clone()
     }
 
-    pub(super) fn set_port(&self, port: Option<Arc<Port>>) -> Option<Arc<Port>> {
-        std::mem::replace(&mut *lock(&self.port), port)
+    /// Its port and that one's reporter from now on; returns what was there.
+    pub(super) fn set_port(
+        &self,
+        port: Option<Arc<Port>>,
+        reporter: Option<Arc<Reporter>>,
+    ) -> (Option<Arc<Port>>, Option<Arc<Reporter>>) {
+        (
+            std::mem::replace(&mut *lock(&self.port), port),
+            std::mem::replace(&mut *lock(&self.reporter), reporter),
+        )
     }
 
     /// Its representor, while it has one.

@@ -105,7 +105,11 @@ fn add(
         shared,
     );
     match added {
-        Ok(device) => _ = sf.devices().insert(fn_id, device),
+        Ok(device) => {
+            // Only for users: the device works without it.
+            _ = auxiliary::show(&device, "sfnum", &sfnum.to_string());
+            sf.devices().insert(fn_id, device);
+        }
         Err(errno) => failed(errno),
     }
 }
