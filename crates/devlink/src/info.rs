@@ -2,7 +2,7 @@
 //!
 //! The driver writes them into the reply through an [`InfoReq`]. The same list tells which components can be flashed, so the
 //! driver is asked for it then too, and what it says goes nowhere but to who looks for a component
-//! ([`has_component`]).
+//! (`has_component`).
 
 use std::fmt;
 

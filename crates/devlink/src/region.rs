@@ -1,7 +1,7 @@
 //! Regions: memory of a device that users can read, at once or as it was when a snapshot was taken.
 //!
 //! A region belongs to an instance or to one of its ports. A snapshot is bytes under a number. The numbers are the
-//! instance's ([`ids`]): who takes snapshots of several regions for one reason gives them one number. A user asks for a
+//! instance's (`ids`): who takes snapshots of several regions for one reason gives them one number. A user asks for a
 //! snapshot with `REGION_NEW`, a driver takes one whenever something has happened, also without the instance lock; so the
 //! snapshots have a lock of their own.
 //!
