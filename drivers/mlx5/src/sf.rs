@@ -1,11 +1,11 @@
 //! Sub-functions: slices of a physical function with their own devices, made by users (`sf/`).
 //!
 //! A sub-function has two ends. At the switch's there is a devlink port with a representor, made by `port add` and removed by
-//! `port del` ([`devlink`]). At the other, while the port's function is active, there is an auxiliary device
-//! `mlx5_core.sf.N` with a driver and an instance of its own ([`dev`]). Between them is only the firmware: each end tells it
-//! what it does, and hears of the other by events ([`vhca_event`]), later and from a work item. So a port that was
+//! `port del` (`devlink`). At the other, while the port's function is active, there is an auxiliary device
+//! `mlx5_core.sf.N` with a driver and an instance of its own (`dev`). Between them is only the firmware: each end tells it
+//! what it does, and hears of the other by events (`vhca_event`), later and from a work item. So a port that was
 //! deactivated is still *attached* until the other end's driver has let go, and the place of a sub-function that was deleted
-//! can be used again only then ([`hw_table`]).
+//! can be used again only then (`hw_table`).
 //!
 //! | state in the firmware | state | opstate |
 //! |---|---|---|

@@ -2,7 +2,7 @@
 //!
 //! The eswitch learns of them first, with the instance locked; then, with the instance *not* locked, they appear on the PCI
 //! bus one after the other, and each is probed there like any function. They go in the opposite order. A reload of the
-//! physical function leaves them on the bus and takes only the eswitch's side down and up ([`detach`], [`attach`]).
+//! physical function leaves them on the bus and takes only the eswitch's side down and up (`detach`, `attach`).
 
 use std::sync::Arc;
 
