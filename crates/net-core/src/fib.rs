@@ -45,6 +45,12 @@ pub trait FibSource: Send + Sync {
     /// # Errors
     /// What the operating system says, for instance because the namespace is gone.
     fn entries(&self, net: &Net, table: FibTable) -> Result<u64, Errno>;
+
+    /// From now on some device limits a table in these namespaces and in no others: who adds an entry there must ask
+    /// [`NetCore::fib_entry_add`].
+    fn limited(&self, nets: &[NetId]) {
+        let _ = nets;
+    }
 }
 
 /// A device that mirrors the tables of one namespace.
@@ -123,6 +129,7 @@ impl NetCore {
             }
         }
         self.fib.notifiers().push((net.id(), notifier));
+        self.tell_limits();
         Ok(())
     }
 
@@ -131,19 +138,27 @@ impl NetCore {
         self.fib
             .notifiers()
             .retain(|(_, other)| !Arc::ptr_eq(other, notifier));
+        self.tell_limits();
     }
 
-    /// Whether some device limits a table of some namespace, so that who adds to it must ask.
-    pub fn fib_is_limited(&self, net: NetId) -> bool {
+    /// Tells the source which namespaces are limited. Under the lock of the list, so that the last word is the right one.
+    fn tell_limits(&self) {
         let limits = |notifier: &dyn FibNotifier| {
             FibTable::ALL
                 .iter()
                 .any(|&table| notifier.max(table) < u64::MAX)
         };
         let notifiers = self.fib.notifiers();
-        notifiers
+        let mut nets: Vec<NetId> = notifiers
             .iter()
-            .any(|(of, notifier)| *of == net && limits(&**notifier))
+            .filter(|(_, notifier)| limits(&**notifier))
+            .map(|&(net, _)| net)
+            .collect();
+        nets.sort();
+        nets.dedup();
+        if let Some(source) = self.fib.source.get() {
+            source.limited(&nets);
+        }
     }
 
     /// Asks every device that mirrors the namespace's tables whether it can hold one more entry

@@ -15,10 +15,12 @@ pub(crate) struct Announcement {
     /// The process that made the socket.
     pub(crate) opener: u32,
     pub(crate) opener_userns: NamespaceId,
+    /// Of which netlink protocol it is.
+    pub(crate) protocol: i32,
 }
 
 impl Announcement {
-    const WORDS: usize = 5;
+    const WORDS: usize = 6;
 
     pub(crate) fn send(
         &self,
@@ -33,6 +35,7 @@ impl Announcement {
             u64::from(self.opener),
             device,
             inode,
+            self.protocol as u64,
         ];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         match relay {
@@ -59,7 +62,7 @@ impl Announcement {
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = u64::from_ne_bytes(bytes.try_into().expect("chunks of 8"));
         }
-        let [slot, netns_cookie, opener, device, inode] = words;
+        let [slot, netns_cookie, opener, device, inode, protocol] = words;
         let mut fds = received.fds.drain(..);
         let end = fds.next().ok_or(Errno::PROTO)?;
         let announcement = Self {
@@ -67,6 +70,7 @@ impl Announcement {
             netns_cookie,
             opener: opener as u32,
             opener_userns: NamespaceId::from_words([device, inode]),
+            protocol: protocol as i32,
         };
         Ok(Some((announcement, end, fds.next())))
     }

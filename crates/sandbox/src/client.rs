@@ -55,6 +55,11 @@ impl ClientSocket {
         self.announcement.netns_cookie
     }
 
+    /// Whether it is an rtnetlink socket, of a namespace whose routes are limited.
+    pub fn is_route(&self) -> bool {
+        self.announcement.protocol == libc::NETLINK_ROUTE
+    }
+
     /// The port id, which answers carry as `nlmsg_pid`; 0 as long as the client has neither bound nor sent.
     pub fn port_id(&self) -> u32 {
         self.slot.port_id.load(Ordering::Acquire)

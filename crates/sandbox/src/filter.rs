@@ -119,9 +119,11 @@ fn program(native_receive: bool) -> Vec<Instruction> {
             libc::SYS_socket,
             vec![
                 load(low(0)),
-                equal_or_skip(libc::AF_NETLINK as u32, 3),
+                equal_or_skip(libc::AF_NETLINK as u32, 5),
                 load(low(2)),
                 equal_or_skip(libc::NETLINK_GENERIC as u32, 1),
+                TRAP,
+                equal_or_skip(libc::NETLINK_ROUTE as u32, 1),
                 TRAP,
                 ALLOW,
             ],
@@ -278,9 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn traps_generic_netlink_sockets_only() {
+    fn traps_sockets_of_generic_netlink_and_of_routes_only() {
         assert!(trapped(false, libc::SYS_socket, [16, 3, 16, 0, 0, 0]));
-        assert!(!trapped(false, libc::SYS_socket, [16, 3, 0, 0, 0, 0]));
+        assert!(trapped(false, libc::SYS_socket, [16, 3, 0, 0, 0, 0]));
+        assert!(!trapped(false, libc::SYS_socket, [16, 3, 9, 0, 0, 0]));
+        assert!(!trapped(false, libc::SYS_socket, [2, 2, 0, 0, 0, 0]));
         assert!(!trapped(false, libc::SYS_socket, [1, 3, 16, 0, 0, 0]));
         assert!(trapped(false, libc::SYS_bind, [3, 4096, 12, 0, 0, 0]));
         assert!(!trapped(false, libc::SYS_connect, [3, 4096, 16, 0, 0, 0]));

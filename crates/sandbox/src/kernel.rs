@@ -27,10 +27,23 @@ pub struct KernelSide {
     pub(crate) own_namespaces: bool,
     /// The root of the served file system.
     files: OnceLock<OwnedFd>,
+    slots: Slots,
+}
+
+/// The namespaces whose routes are limited, as the supervisor knows them.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteLimits(Slots);
+
+impl RouteLimits {
+    /// Sockets of `NETLINK_ROUTE` that are opened from now on in the namespaces with these cookies, and only there, are
+    /// served by the machine ([`ClientSocket::is_route`](crate::ClientSocket::is_route)).
+    pub fn set(self, cookies: &[u64]) {
+        self.0.limit_routes_of(cookies);
+    }
 }
 
 impl KernelSide {
-    pub(crate) fn new(own_namespaces: bool) -> Result<Self, Error> {
+    pub(crate) fn new(own_namespaces: bool, slots: Slots) -> Result<Self, Error> {
         let init_net = rustix::fs::open(
             "/proc/self/ns/net",
             rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
@@ -50,12 +63,18 @@ impl KernelSide {
             init_net_cookie,
             own_namespaces,
             files: OnceLock::new(),
+            slots,
         })
     }
 
     /// The real network namespaces and devices.
     pub fn wire(&self) -> &Arc<Wire> {
         &self.wire
+    }
+
+    /// Whose routes are limited; nobody's until that is said.
+    pub fn route_limits(&self) -> RouteLimits {
+        RouteLimits(self.slots)
     }
 
     /// The control socket, to which verbs can be added.

@@ -404,7 +404,7 @@ where
     // Out of reach of the terminal's signals, and never without its supervisor.
     let _ = rustix::process::setsid();
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
-    let built = KernelSide::new(own_namespaces)
+    let built = KernelSide::new(own_namespaces, slots)
         .map_err(|error| error.to_string())
         .and_then(|side| Ok((machine(&side)?, side)));
     let built = built.and_then(|(service, side)| {

@@ -45,7 +45,7 @@ mod userns;
 pub use caller::{NetnsRef, Sender};
 pub use client::ClientSocket;
 pub use error::Error;
-pub use kernel::KernelSide;
+pub use kernel::{KernelSide, RouteLimits};
 pub use launch::{Options, Outcome, run};
 pub use netns::{Event, Wire, cookie_of, open_by_cookie};
 pub use service::{Service, Session};

@@ -42,7 +42,7 @@ fn open_namespace(path: &str) -> Result<OwnedFd> {
     )
 }
 
-/// Opens the relay socket of the thread `tid`, whose credentials and user namespace are given.
+/// Opens the relay socket, of this netlink protocol, of the thread `tid`, whose credentials and user namespace are given.
 ///
 /// Fails when the caller's namespaces cannot be entered; its devlink works then, but no other family.
 pub(crate) fn open_relay(
@@ -50,28 +50,29 @@ pub(crate) fn open_relay(
     tid: u32,
     caller: &Credentials,
     userns: NamespaceId,
+    protocol: i32,
 ) -> Result<OwnedFd> {
     if userns != own.userns || !caller.same_rights(&own.creds) {
-        return open_as_caller(own, tid, userns);
+        return open_as_caller(own, tid, userns, protocol);
     }
     if NamespaceId::of_process(tid, "net")? == own.netns {
-        return open_here();
+        return open_here(protocol);
     }
     let netns = open_namespace(&format!("/proc/{tid}/ns/net"))?;
     sys::setns(netns.as_fd(), libc::CLONE_NEWNET)?;
-    let relay = open_here();
+    let relay = open_here(protocol);
     // Staying in the wrong namespace would be worse than ending.
     sys::setns(own.home.as_fd(), libc::CLONE_NEWNET)
         .expect("the supervisor may enter its own namespace");
     relay
 }
 
-fn open_here() -> Result<OwnedFd> {
-    sys::netlink_socket(libc::NETLINK_GENERIC)
+fn open_here(protocol: i32) -> Result<OwnedFd> {
+    sys::netlink_socket(protocol)
 }
 
 /// Opens the socket in a helper that becomes the caller.
-fn open_as_caller(own: &Own, tid: u32, userns: NamespaceId) -> Result<OwnedFd> {
+fn open_as_caller(own: &Own, tid: u32, userns: NamespaceId, protocol: i32) -> Result<OwnedFd> {
     let netns = open_namespace(&format!("/proc/{tid}/ns/net"))?;
     let foreign = if userns == own.userns {
         None
@@ -81,7 +82,12 @@ fn open_as_caller(own: &Own, tid: u32, userns: NamespaceId) -> Result<OwnedFd> {
     let (ours, theirs) = sys::seqpacket_pair()?;
     match sys::fork()? {
         Fork::Child => {
-            let result = become_and_open(tid, netns.as_fd(), foreign.as_ref().map(AsFd::as_fd));
+            let result = become_and_open(
+                tid,
+                netns.as_fd(),
+                foreign.as_ref().map(AsFd::as_fd),
+                protocol,
+            );
             let sent = match &result {
                 Ok(relay) => sys::send_with_fds(theirs.as_fd(), &[0], &[relay.as_fd()]),
                 Err(errno) => {
@@ -109,6 +115,7 @@ fn become_and_open(
     tid: u32,
     netns: BorrowedFd<'_>,
     userns: Option<BorrowedFd<'_>>,
+    protocol: i32,
 ) -> Result<OwnedFd> {
     // A namespace that a child user namespace owns can be entered only from there, one of ours only from here.
     let entered = sys::setns(netns, libc::CLONE_NEWNET);
@@ -128,7 +135,7 @@ fn become_and_open(
         permitted: effective,
         inheritable: 0,
     })?;
-    open_here()
+    open_here(protocol)
 }
 
 /// Takes user and groups. A number that our user namespace does not map cannot be taken; the capabilities, which are

@@ -191,9 +191,17 @@ pub(crate) struct Counters {
     pub(crate) put_back: AtomicU64,
 }
 
+/// How many namespaces with limited routes are known one by one.
+const LIMITED: usize = 15;
+
+/// The cookie that stands for every namespace. None has it.
+const EVERY: u64 = u64::MAX;
+
 #[repr(C)]
 struct Shared {
     counters: Counters,
+    /// The cookies of the namespaces whose routes are limited; 0: none.
+    limited: [AtomicU64; LIMITED],
     slots: [Slot; SLOTS],
 }
 
@@ -227,6 +235,34 @@ impl Slots {
         // SAFETY: the mapping is zeroed, page-aligned, of the right size and never unmapped; all fields are atomics,
         // for which zero is valid and which other processes may change.
         Ok(Self(unsafe { start.as_ref() }))
+    }
+
+    /// Says whose routes are limited, from now on.
+    pub(crate) fn limit_routes_of(self, cookies: &[u64]) {
+        let all = [EVERY];
+        let cookies = if cookies.len() > LIMITED {
+            &all
+        } else {
+            cookies
+        };
+        let given = cookies.iter().copied().chain(std::iter::repeat(0));
+        for (place, cookie) in self.0.0.limited.iter().zip(given) {
+            place.store(cookie, Ordering::Release);
+        }
+    }
+
+    /// Whether any namespace's are.
+    pub(crate) fn limits_any_routes(self) -> bool {
+        self.0.0.limited[0].load(Ordering::Acquire) != 0
+    }
+
+    /// Whether those of the namespace with this cookie are.
+    pub(crate) fn limits_routes_of(self, cookie: u64) -> bool {
+        let mut limited = self.0.0.limited.iter();
+        limited.any(|place| {
+            let place = place.load(Ordering::Acquire);
+            place == cookie || place == EVERY
+        })
     }
 
     pub(crate) fn counters(self) -> &'static Counters {

@@ -21,12 +21,13 @@ use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use netlink::genl::{Genl, Upstream};
 use rustix::io::Errno;
-use sandbox::{ClientSocket, Event, KernelSide, Service, Session, Taps, Wire, fib};
+use sandbox::{ClientSocket, Event, KernelSide, RouteLimits, Service, Session, Taps, Wire, fib};
 
 use crate::capture::Capture;
 use crate::clock;
 use crate::ctl;
 use crate::devices::DeviceSpec;
+use crate::route::RouteSession;
 use crate::session::ClientSession;
 
 /// devlink's family id. The real kernel gives out ids from 19 upwards, and 1023 is the last one: the far end is free.
@@ -111,7 +112,10 @@ impl Machine {
             .map_err(failed("watch the first network namespace"))?;
         let tables =
             FirstNamespace::of(side).map_err(failed("keep the first network namespace"))?;
-        net_core.set_fib_source(Arc::new(RoutingTables(tables)));
+        net_core.set_fib_source(Arc::new(RoutingTables {
+            first: tables,
+            limits: side.route_limits(),
+        }));
         let genl = Genl::new(config.kernel, Upstream::Kernel);
         let devlink = Subsystem::init(&mut held, &net_core, &genl, FAMILY_ID, GROUPS.start)
             .map_err(failed("set up devlink"))?;
@@ -288,6 +292,9 @@ struct Door(Arc<Machine>);
 
 impl Service for Door {
     fn open(&self, socket: Arc<ClientSocket>) -> Box<dyn Session> {
+        if socket.is_route() {
+            return Box::new(RouteSession::new(Arc::clone(&self.0), socket));
+        }
         Box::new(ClientSession::new(Arc::clone(&self.0), socket))
     }
 
@@ -472,7 +479,10 @@ impl NetnsHandle for FirstNamespace {
 }
 
 /// The real routing tables. Namespaces other than the first are looked for each time, so that none is kept alive.
-struct RoutingTables(FirstNamespace);
+struct RoutingTables {
+    first: FirstNamespace,
+    limits: RouteLimits,
+}
 
 impl FibSource for RoutingTables {
     fn entries(&self, net: &Net, table: FibTable) -> Result<u64, Errno> {
@@ -483,10 +493,15 @@ impl FibSource for RoutingTables {
             FibTable::Ipv6Rules => fib::FibTable::Rules(fib::Family::Inet6),
             FibTable::Nexthops => fib::FibTable::Nexthops,
         };
-        if net.id() == self.0.id() {
-            return fib::count(self.0.fd.as_fd(), table);
+        if net.id() == self.first.id() {
+            return fib::count(self.first.fd.as_fd(), table);
         }
         fib::count(sandbox::open_by_cookie(net.id().0)?.as_fd(), table)
+    }
+
+    fn limited(&self, nets: &[NetId]) {
+        let cookies: Vec<u64> = nets.iter().map(|net| net.0).collect();
+        self.limits.set(&cookies);
     }
 }
 

@@ -89,9 +89,9 @@ impl Drop for ClientSession {
 }
 
 /// The way to a client.
-struct Queue {
-    client: Arc<ClientSocket>,
-    capture: Option<Arc<Capture>>,
+pub(crate) struct Queue {
+    pub(crate) client: Arc<ClientSocket>,
+    pub(crate) capture: Option<Arc<Capture>>,
 }
 
 impl Transport for Queue {
@@ -113,7 +113,7 @@ impl Transport for Queue {
 }
 
 /// The options of a client's socket, which the supervisor writes into shared memory.
-struct Options(Arc<ClientSocket>);
+pub(crate) struct Options(pub(crate) Arc<ClientSocket>);
 
 impl genl::Options for Options {
     fn portid(&self) -> u32 {

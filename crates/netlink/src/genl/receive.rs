@@ -98,10 +98,14 @@ impl Genl {
 
     /// Answers a message with an error: what `receive` gave back, and the real kernel would not take.
     pub fn refuse(&self, socket: &Socket, message: &[u8], errno: Errno) {
+        self.refuse_with(socket, message, errno, &ExtAck::default());
+    }
+
+    /// The same with more to say than an errno.
+    pub fn refuse_with(&self, socket: &Socket, message: &[u8], errno: Errno, ext_ack: &ExtAck) {
         if let Some(header) = MessageHeader::parse(message) {
-            let ext_ack = ExtAck::default();
             let out = &mut lock(&socket.scratch).out;
-            acknowledge(socket, header, message, Some(errno), &ext_ack, out);
+            acknowledge(socket, header, message, Some(errno), ext_ack, out);
         }
     }
 

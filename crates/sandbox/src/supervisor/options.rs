@@ -127,7 +127,7 @@ impl Supervisor {
         let value = match name {
             libc::SO_TYPE => word(socket.kind),
             libc::SO_DOMAIN => word(libc::AF_NETLINK),
-            libc::SO_PROTOCOL => word(libc::NETLINK_GENERIC),
+            libc::SO_PROTOCOL => word(socket.protocol),
             sys::SO_NETNS_COOKIE => socket.netns_cookie.to_ne_bytes().to_vec(),
             libc::SO_PEERCRED => [0, -1, -1].into_iter().flat_map(word).collect(),
             _ => return Err(Errno::NOPROTOOPT),

@@ -23,13 +23,33 @@ pub(super) struct Socket {
     /// The real socket, of which the kernel process has a copy too.
     pub(super) relay: Option<OwnedFd>,
     pub(super) netns_cookie: u64,
+    /// `NETLINK_GENERIC`, or `NETLINK_ROUTE` in a namespace whose routes are limited.
+    pub(super) protocol: i32,
 }
 
 impl Supervisor {
+    /// Whether a device limits the routes of the caller's namespace, so that who adds one must be heard.
+    fn routes_are_limited(&self, tid: u32) -> bool {
+        if !self.slots.limits_any_routes() {
+            return false;
+        }
+        let cookie = || -> Result<u64> {
+            let caller = Credentials::of(tid)?;
+            let userns = NamespaceId::of_process(tid, "user")?;
+            let relay = opener::open_relay(&self.own, tid, &caller, userns, libc::NETLINK_ROUTE)?;
+            sys::netns_cookie(relay.as_fd())
+        };
+        cookie().is_ok_and(|cookie| self.slots.limits_routes_of(cookie))
+    }
+
     pub(super) fn socket(&mut self, call: &Notification) {
         let kind = call.args[1] as i32;
         let base = kind & 0xf;
         if !matches!(base, libc::SOCK_RAW | libc::SOCK_DGRAM) || self.kernel.is_none() {
+            return self.pass_on(call);
+        }
+        let protocol = call.args[2] as i32;
+        if protocol == libc::NETLINK_ROUTE && !self.routes_are_limited(call.tid) {
             return self.pass_on(call);
         }
         // Descriptor -1 never exists: the answer tells whether we may look into this process at all.
@@ -80,7 +100,8 @@ impl Supervisor {
         )?;
         let caller = Credentials::of(call.tid).map_err(|_| Errno::NOENT)?;
         let userns = NamespaceId::of_process(call.tid, "user").map_err(|_| Errno::NOENT)?;
-        let relay = opener::open_relay(&self.own, call.tid, &caller, userns);
+        let protocol = call.args[2] as i32;
+        let relay = opener::open_relay(&self.own, call.tid, &caller, userns, protocol);
         let relay = match relay {
             Ok(relay) => relay,
             Err(errno) => {
@@ -100,6 +121,7 @@ impl Supervisor {
             netns_cookie: sys::netns_cookie(relay.as_fd())?,
             end,
             relay: Some(relay),
+            protocol,
         };
         if kind & libc::SOCK_NONBLOCK != 0 {
             rustix::io::ioctl_fionbio(&client, true)?;
@@ -122,6 +144,7 @@ impl Supervisor {
             netns_cookie: socket.netns_cookie,
             opener: caller.tgid,
             opener_userns: userns,
+            protocol,
         };
         let announced = self.kernel.as_ref().is_some_and(|kernel| {
             announcement

@@ -13,6 +13,7 @@ mod leaks;
 mod lockdep;
 mod machine;
 mod monitor;
+mod objects;
 mod order;
 mod origin;
 mod relay;
