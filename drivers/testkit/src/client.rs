@@ -275,6 +275,18 @@ impl Client {
         Ok(performed.unwrap().u32().unwrap())
     }
 
+    /// Sends a datagram as it is; the datagrams that come back, up to the end of a dump.
+    pub fn exchange_raw(&self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        self.take();
+        self.machine.genl.receive(&self.socket, self, datagram);
+        let mut answer = self.take();
+        while self.socket.has_waiting_dump() {
+            self.machine.genl.resume(&self.socket);
+            answer.extend(self.take());
+        }
+        answer
+    }
+
     fn exchange(
         &self,
         cmd: u8,
