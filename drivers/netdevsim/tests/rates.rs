@@ -331,7 +331,6 @@ fn what_the_driver_does_not_have_is_refused_by_name() {
             refused(Errno::NODEV, "")
         );
     }
-    // The eswitch cannot leave while nodes exist, so a node is left to the test's end: it goes with the functions.
 }
 
 #[test]
@@ -364,4 +363,51 @@ fn shares_of_traffic_classes_are_set_all_at_once() {
             .unwrap();
     });
     assert_eq!(nameless, refused(Errno::INVAL, ""));
+}
+
+/// What a file of the device's debugfs directory says.
+fn file(host: &Host, path: &str) -> Result<String, Errno> {
+    let (dirs, name) = path.rsplit_once('/').unwrap();
+    let mut dir = host.nsim().debugfs().ddir().clone();
+    for part in dirs.split('/') {
+        dir = dir.dir(part).ok_or(Errno::NOENT)?;
+    }
+    let node = dir
+        .node()
+        .lookup(kernfs::View(0), name)
+        .ok_or(Errno::NOENT)?;
+    let access = kernfs::Access {
+        read: true,
+        write: false,
+    };
+    let text = node.open(access)?.read(&kernfs::Nobody, 0, 4096)?;
+    Ok(String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn the_debugfs_files_say_what_was_set() {
+    for kernel in KernelVersion::SUPPORTED {
+        let host = host(kernel);
+        host.switchdev(2);
+        host.rate(cmd::RATE_NEW, "g", |w| {
+            w.put_u64(attr::RATE_TX_SHARE, 3 * MBIT).unwrap();
+        })
+        .unwrap();
+        host.parent("129", "g").unwrap();
+        assert_eq!(file(&host, "rate_nodes/g/tx_share").unwrap(), "3\n");
+        assert_eq!(file(&host, "rate_nodes/g/rate_parent").unwrap(), "");
+        // Without a line's end, as in the kernel.
+        assert_eq!(file(&host, "ports/129/rate_parent").unwrap(), "g");
+        assert_eq!(file(&host, "ports/128/rate_parent").unwrap(), "");
+        let tc_bw = match kernel {
+            KernelVersion::V7_2 => Ok("0\n".to_owned()),
+            _ => Err(Errno::NOENT),
+        };
+        assert_eq!(file(&host, "rate_nodes/g/tc7_bw"), tc_bw);
+        assert_eq!(file(&host, "ports/128/tc0_bw"), tc_bw);
+        host.parent("129", "").unwrap();
+        assert_eq!(file(&host, "ports/129/rate_parent").unwrap(), "");
+        host.rate(cmd::RATE_DEL, "g", |_| ()).unwrap();
+        assert_eq!(file(&host, "rate_nodes/g/tx_share"), Err(Errno::NOENT));
+    }
 }
