@@ -97,12 +97,14 @@ fn put(
             .and_then(|()| attach(copy(bus.as_fd(), "", true)?.as_fd(), stage.as_fd(), name));
     }
     for bus in &copies.buses {
-        // A bus that is really there is shown with our devices among its own.
+        // A bus that is really there is shown with our devices among its own, and with our drivers in place of its own.
         match rustix::fs::mkdirat(&stage, bus.name, mode) {
             Ok(()) => attach(bus.whole.as_fd(), stage.as_fd(), bus.name)?,
             Err(Errno::EXIST) => {
                 let devices = format!("{}/devices", bus.name);
                 attach(bus.devices.as_fd(), stage.as_fd(), &devices)?;
+                let drivers = format!("{}/drivers", bus.name);
+                attach(bus.drivers.as_fd(), stage.as_fd(), &drivers)?;
             }
             Err(errno) => return Err(errno),
         }
@@ -162,12 +164,13 @@ impl Buses {
 /// The buses of a machine.
 const BUSES: [&str; 3] = ["netdevsim", "pci", "auxiliary"];
 
-/// A bus, and its devices alone.
+/// A bus, its devices alone, and its drivers alone.
 #[derive(Debug)]
 struct Bus {
     name: &'static str,
     whole: OwnedFd,
     devices: OwnedFd,
+    drivers: OwnedFd,
 }
 
 /// Parts of the served file system as one network namespace sees them, mounted nowhere yet. They are made in the mount
@@ -190,6 +193,7 @@ impl Copies {
                         name,
                         whole: part(&format!("sys/bus/{name}"))?,
                         devices: part(&format!("sys/bus/{name}/devices"))?,
+                        drivers: part(&format!("sys/bus/{name}/drivers"))?,
                     })
                 })
                 .collect::<Result<_>>()?,

@@ -90,8 +90,8 @@ fn pyroute2_as_user() {
     pyroute2(Who::User);
 }
 
-/// The Go client, a static binary that makes its system calls itself; `None` where it cannot be built.
-fn go_client() -> Option<&'static str> {
+/// A Go client, a static binary that makes its system calls itself: `vishvananda` or `operator`. `None` where none can be built.
+pub(crate) fn go_client(client: &str) -> Option<String> {
     const SOURCES: &str = "/usr/share/gocode";
     static BUILT: OnceLock<bool> = OnceLock::new();
     let built = *BUILT.get_or_init(|| {
@@ -102,32 +102,36 @@ fn go_client() -> Option<&'static str> {
             return false;
         }
         let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/go/main.go");
-        let mut go = Command::new("go");
-        go.env("GOPATH", SOURCES)
-            .env("GO111MODULE", "off")
-            .env("GOFLAGS", "")
-            .env("CGO_ENABLED", "0");
-        go.env("GOCACHE", place.join("go-cache"));
-        tool(
-            go.arg("build")
-                .arg("-o")
-                .arg(place.join("vishvananda"))
-                .arg(source),
-        );
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/go");
+        for (client, source) in [("vishvananda", "main.go"), ("operator", "operator/main.go")] {
+            let mut go = Command::new("go");
+            go.env("GOPATH", SOURCES)
+                .env("GO111MODULE", "off")
+                .env("GOFLAGS", "")
+                .env("CGO_ENABLED", "0");
+            go.env("GOCACHE", place.join("go-cache"));
+            tool(
+                go.arg("build")
+                    .arg("-o")
+                    .arg(place.join(client))
+                    .arg(sources.join(source)),
+            );
+        }
         true
     });
     if !built {
         skip("needs golang-go and golang-github-vishvananda-netlink-dev");
     }
-    built.then_some("$BUILT/vishvananda")
+    built.then(|| format!("$BUILT/{client}"))
 }
 
 fn vishvananda(who: Who) {
     let Some(machine) = Machine::new(who) else {
         return;
     };
-    let Some(client) = go_client() else { return };
+    let Some(client) = go_client("vishvananda") else {
+        return;
+    };
     let ran = machine
         .run(&format!("ip netns add n1 && exec {client} $DEVICE n1"))
         .good();

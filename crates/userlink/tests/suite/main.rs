@@ -3,6 +3,7 @@
 //! Every test starts a machine with `userlink run` and types commands into it ([`machine`]). A test that cannot run here
 //! (no root, no client installed) says `skipped: NAME: REASON` on standard error, and `./x test` counts it as skipped.
 
+mod card;
 mod clients;
 mod command;
 mod files;

@@ -1,0 +1,194 @@
+//! The mlx5 card as its users meet it: with `devlink`, `ip` and sysfs, with what SR-IOV operators are made of, with a profile
+//! of one's own, and with faults.
+
+use crate::clients::go_client;
+use crate::machine::{Machine, Who, skip};
+
+/// From virtual functions over switchdev mode to a sub-function that is reloaded, by the usual tools.
+fn tools(who: Who) {
+    let Some(machine) = Machine::new(who) else {
+        return;
+    };
+    let ran = machine
+        .run(
+            r#"
+card=pci/0000:00:09.0
+echo 2 > /sys/bus/pci/devices/0000:00:09.0/sriov_numvfs || exit 1
+cat /sys/bus/pci/devices/0000:00:09.0/virtfn1/vendor
+devlink dev eswitch set $card mode switchdev || exit 2
+devlink dev eswitch show $card
+ip -br link | awk '{ print "link", $1 }'
+devlink port add $card flavour pcisf pfnum 0 sfnum 88 | head -n 1
+devlink port function set $card/32768 hw_addr 00:00:00:00:88:88 state active || exit 3
+n=0
+while ! devlink port show $card/32768 | grep -q attached; do
+    n=$((n + 1)); [ $n -lt 500 ] || exit 4
+    sleep 0.01
+done
+sf=$(basename /sys/bus/auxiliary/devices/mlx5_core.sf.*)
+cat /sys/bus/auxiliary/devices/$sf/sfnum
+devlink dev param set auxiliary/$sf name enable_eth value true cmode driverinit || exit 5
+devlink dev reload auxiliary/$sf || exit 6
+devlink port show | grep -c 'flavour virtual'
+devlink port del $card/32768 || exit 7
+echo 0000:00:09.0 > /sys/bus/pci/drivers/mlx5_core/unbind || exit 8
+ls /sys/bus/auxiliary/devices | grep -c '\.0$'
+echo 0000:00:09.0 > /sys/bus/pci/drivers/mlx5_core/bind || exit 9
+devlink dev show $card >/dev/null || exit 10
+userlink dmesg | grep -c WARNING || true
+"#,
+        )
+        .good();
+    for line in [
+        "0x15b3",
+        "pci/0000:00:09.0: mode switchdev inline-mode none encap-mode basic",
+        "link enp0s9f0np0",
+        "link enp0s9f0v1",
+        "link enp0s9f0r1",
+        "88",
+        "3",
+    ] {
+        assert!(
+            ran.out.lines().any(|found| found == line),
+            "{line}: {}",
+            ran.tail()
+        );
+    }
+    let added = ran.out.lines().find(|line| line.contains("pcisf"));
+    assert!(
+        added.is_some_and(|line| line.starts_with("pci/0000:00:09.0/32768: type eth netdev ")),
+        "{}",
+        ran.tail()
+    );
+    let last: Vec<_> = ran.out.lines().rev().take(2).collect();
+    assert_eq!(last, ["0", "0"], "{}", ran.tail());
+}
+
+#[test]
+fn tools_as_root() {
+    tools(Who::Root);
+}
+
+#[test]
+fn tools_as_user() {
+    tools(Who::User);
+}
+
+/// vishvananda/netlink, doing what the SR-IOV operators do with it.
+#[test]
+fn an_sriov_operator() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let Some(client) = go_client("operator") else {
+        return;
+    };
+    let ran = machine.run(&format!("exec {client}")).good();
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            "driver mlx5_core psid MT_0000000838",
+            "totalvfs 16",
+            "virtfn0 0000:00:09.2",
+            "virtfn1 0000:00:09.3",
+            "mode legacy",
+            "mode switchdev representors 2",
+            "added 32768",
+            "function 00:00:00:00:88:88 attached",
+            "devices 1",
+            "again: file exists",
+            "mode legacy representors 0",
+        ],
+        "{}",
+        ran.tail()
+    );
+}
+
+#[test]
+fn pyroute2_lists_all_ports() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    if machine
+        .outside("$VENV/bin/python -c 'import pyroute2'")
+        .code
+        != 0
+    {
+        return skip("pyroute2 is not installed in target/venv (./x test does that)");
+    }
+    let ran = machine
+        .run(
+            "echo 1 > /sys/bus/pci/devices/0000:00:09.0/sriov_numvfs
+            devlink dev eswitch set $DEVICE mode switchdev
+            $VENV/bin/python $CLIENTS/python/pyroute2_ports.py",
+        )
+        .good();
+    for line in [
+        "pci/0000:00:09.0/1 pcivf enp0s9f0r0",
+        "auxiliary/mlx5_core.eth.0/65535 physical enp0s9f0np0",
+        "auxiliary/mlx5_core.eth.2/131072 virtual enp0s9f0v0",
+    ] {
+        assert!(
+            ran.out.lines().any(|found| found == line),
+            "{line}: {}",
+            ran.tail()
+        );
+    }
+}
+
+/// A profile is copied, changed and used; a mistake in it has file, line, and what is expected.
+#[test]
+fn a_profile_of_ones_own() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .outside(
+            r#"
+cd "$(mktemp -d)" && userlink profile connectx-6dx | sed 's/^psid = .*/psid = "OURS0000001"/' > card.toml || exit 1
+userlink run --device mlx5,profile=card.toml -- devlink dev info $DEVICE | grep psid
+userlink run --device mlx5,profile=bluefield-3 -- devlink dev info $DEVICE | grep 'fw 32'
+sed 's/^roce = .*/roce = 7/' card.toml > wrong.toml
+userlink run --device mlx5,profile=wrong.toml -- true
+echo "status $?"
+"#,
+        )
+        .good();
+    assert!(ran.out.contains("fw.psid OURS0000001"), "{}", ran.tail());
+    assert!(ran.out.contains("fw 32.41.1000"), "{}", ran.tail());
+    assert!(ran.out.contains("status 1"), "{}", ran.tail());
+    assert!(
+        ran.err.contains("wrong.toml:") && ran.err.contains("expected a boolean"),
+        "{}",
+        ran.tail()
+    );
+}
+
+#[test]
+fn faults_come_from_the_command_line_and_while_it_runs() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .with(&["--seed", "7", "--fault", "eswitch-busy,times=1"])
+        .run(
+            "userlink ctl fault
+            devlink dev eswitch set $DEVICE mode switchdev
+            devlink dev eswitch set $DEVICE mode switchdev || exit 1
+            userlink ctl fault fw-reset,times=1
+            devlink dev reload $DEVICE
+            userlink ctl syndrome 0000:00:09.0 0x10 fatal
+            devlink health show $DEVICE reporter fw_fatal | grep state
+            userlink ctl fault nonsense",
+        );
+    for text in ["eswitch-busy,times=1", "state healthy error 1 recover 1"] {
+        assert!(ran.out.contains(text), "{text}: {}", ran.tail());
+    }
+    for text in [
+        "mlx5_core: Can't change mode, E-Switch is busy",
+        "mlx5_core: Can't reload during firmware reset",
+        "there is no fault `nonsense`; there are: vf-delay",
+    ] {
+        assert!(ran.err.contains(text), "{text}: {}", ran.tail());
+    }
+}
