@@ -98,19 +98,8 @@ impl Plan {
     /// There are no such namespaces here.
     pub fn perform(&self) -> Result<ExitStatus, Error> {
         let log = File::create(self.host.join("log"))?;
-        let mut command = Command::new("unshare");
-        command.args([
-            "--net",
-            "--pid",
-            "--mount",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-        ]);
-        if !rustix::process::geteuid().is_root() {
-            command.args(["--user", "--map-root-user", "--map-auto"]);
-        }
-        command.arg("--").arg(std::env::current_exe()?).arg("stage");
+        let mut command = unshare();
+        command.arg(std::env::current_exe()?).arg("stage");
         for (name, value) in [
             ("--userlink", self.userlink.as_os_str()),
             ("--client", self.client.as_os_str()),
@@ -302,6 +291,37 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Why no stage can be built here, if none can.
+pub fn refused() -> Option<String> {
+    let mut probe = unshare();
+    let output = probe.arg("true").stdin(Stdio::null()).output();
+    match output {
+        Err(error) => Some(format!("unshare: {error}")),
+        Ok(output) if !output.status.success() => {
+            Some(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Starts what follows in new namespaces; an ordinary user's, with all the users that transcripts become.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--net",
+        "--pid",
+        "--mount",
+        "--ipc",
+        "--fork",
+        "--kill-child",
+    ]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user", "--map-auto"]);
+    }
+    command.arg("--");
+    command
 }
 
 fn path() -> String {

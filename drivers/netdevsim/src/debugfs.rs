@@ -46,11 +46,17 @@ impl Debugfs {
     }
 
     /// Makes the device's directory in the module's (`dev.c: nsim_dev_debugfs_init`). `sleeps`: it is of a kernel in which
-    /// setting up UDP tunnel ports can be told to take its time.
+    /// setting up UDP tunnel ports can be told to take its time; `has_test2`: of one that has that parameter.
     ///
     /// # Errors
     /// `EEXIST` when there is one of that name; then nothing was made.
-    pub(crate) fn init(&self, module: &Dir, name: &str, sleeps: bool) -> Result<(), Errno> {
+    pub(crate) fn init(
+        &self,
+        module: &Dir,
+        name: &str,
+        sleeps: bool,
+        has_test2: bool,
+    ) -> Result<(), Errno> {
         let ddir = module.create_dir(name.to_owned())?;
         let dirs = Dirs {
             ports: ddir.create_dir("ports")?,
@@ -60,7 +66,9 @@ impl Debugfs {
         let ddir = &dirs.ddir;
         ddir.create_file("max_macs", 0o600, self.max_macs.clone())?;
         ddir.create_file("test1", 0o600, self.test1.clone())?;
-        ddir.create_file("test2", 0o600, self.test2.clone())?;
+        if has_test2 {
+            ddir.create_file("test2", 0o600, self.test2.clone())?;
+        }
         ddir.create_file("dont_allow_reload", 0o600, self.dont_allow_reload.clone())?;
         ddir.create_file("fail_reload", 0o600, self.fail_reload.clone())?;
         udp_ports(ddir, sleeps)?;

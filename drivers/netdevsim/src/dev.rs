@@ -209,7 +209,9 @@ fn probe_locked(dev: &Arc<NsimDev>, devl: &mut Devl<'_>) -> Result<(), Errno> {
 fn make_debugfs(dev: &NsimDev) -> Result<(), Errno> {
     let module = dev.module.ddir().ok_or(Errno::NODEV)?;
     let sleeps = !dev.module.kernel_is_at_least(7, 0);
-    dev.debugfs.init(&module, dev.device.name(), sleeps)?;
+    let has_test2 = dev.module.kernel_is_at_least(7, 0);
+    dev.debugfs
+        .init(&module, dev.device.name(), sleeps, has_test2)?;
     vfs::make_files(dev.debugfs.ddir(), &dev.device)?;
     flash::debugfs_init(dev)?;
     traps::debugfs_init(dev)?;
