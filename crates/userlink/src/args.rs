@@ -46,6 +46,7 @@ pub(crate) struct Run {
     /// `mlx5` is a card whose first PCI function is at ADDRESS (default 0000:00:09.0); its key is `profile`, a built-in
     /// one (connectx-7, connectx-6dx, bluefield-3) or a file (see `userlink profile`).
     /// `netdevsim` is a simulated device with the number ADDRESS (default 10); its key is `ports` (default 1).
+    /// `spectrum` is a switch at the PCI address ADDRESS (default 0000:01:00.0), with split ports, shared buffers and line cards.
     /// `none` is no device at all.
     #[arg(long = "device", value_name = "DEVICE", verbatim_doc_comment)]
     pub(crate) devices: Vec<String>,
