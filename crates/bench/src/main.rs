@@ -6,6 +6,7 @@
 //! ([`lockdep`]). Two figures that are compared are always taken in turns, a short round of the one and a
 //! short round of the other, many times over: what disturbs the machine then disturbs both.
 
+mod card;
 mod client;
 mod echo;
 mod lockdep;
@@ -57,9 +58,10 @@ fn main() -> Result<()> {
     let rows = match what.as_str() {
         "way" => way::measure(&setting)?,
         "locks" => locks::measure(),
+        "mlx5" => card::measure()?,
         "lockdep" => lockdep::measure(&setting.peers)?,
         _ => bail!(
-            "nothing to measure is called {what}; there are: way, locks, lockdep, lockdep-peers"
+            "nothing to measure is called {what}; there are: way, locks, mlx5, lockdep, lockdep-peers"
         ),
     };
     rows::print(&rows);
