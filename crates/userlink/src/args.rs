@@ -54,7 +54,7 @@ pub(crate) struct Run {
     /// A fault of the mlx5 devices: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
     ///
     /// `vf-delay=MS`, `vf-missing=NUMBER`, `vf-enable=ERRNO`, `eswitch-busy`, `eswitch-fail`, `fw-reset`,
-    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`.
+    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`.
     #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
     pub(crate) faults: Vec<String>,
 

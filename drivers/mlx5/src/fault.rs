@@ -22,7 +22,6 @@
 //! | `reset-nack` | | another host disables the firmware reset |
 //! | `reload-up` | errno | the second half of a reload fails |
 //! | `recover-fail` | | a recovery of `fw_fatal` fails |
-//! | `flash-stall` | milliseconds | flashing stops for this long half-way |
 //!
 //! Probabilities come from the machine's seed: the same seed and the same events are the same run.
 
@@ -77,8 +76,6 @@ faults! {
     ReloadUp "reload-up" Errno;
     /// A recovery of `fw_fatal` fails.
     RecoverFail "recover-fail" Nothing;
-    /// Flashing stops for a while.
-    FlashStall "flash-stall" Milliseconds;
 }
 
 /// A fault that was asked for.
