@@ -5,10 +5,15 @@
 //! names are given out by the model, and so are their interface indices, from 2 upwards in each namespace, since 1 is
 //! the loopback device's. Such an index means nothing to `ip link`, but tells a client's devices apart.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::core::NetCore;
 use crate::net::Net;
 
 /// Makes real devices.
@@ -18,6 +23,76 @@ pub trait NetdevBackend: Send + Sync {
     /// # Errors
     /// `EEXIST` when the name is taken in the namespace; anything else the operating system says.
     fn create(&self, request: &NetdevRequest<'_>) -> Result<Box<dyn RealNetdev>, Errno>;
+
+    /// Removes devices together, which may be much faster than one by one.
+    fn remove_many(&self, devices: Vec<Box<dyn RealNetdev>>) {
+        drop(devices);
+    }
+}
+
+thread_local! {
+    /// What this thread has unregistered since it began to gather.
+    static GATHERED: RefCell<Option<Vec<Box<dyn RealNetdev>>>> = const { RefCell::new(None) };
+}
+
+/// As long as it lives, the real devices that its thread unregisters are only gathered; then they are removed together
+/// (`unregister_netdevice_many`).
+#[must_use = "without it, devices are removed one by one"]
+pub struct RemovalBatch<'a> {
+    backend: Option<&'a dyn NetdevBackend>,
+    /// There is one already further out, which removes them.
+    inner: bool,
+    not_send: PhantomData<*const ()>,
+}
+
+impl NetCore {
+    /// Begins to gather what this thread unregisters: see [`RemovalBatch`]. Nothing waits in between for the real devices to
+    /// be gone; their names are free when the batch has ended.
+    pub fn batch_removals(&self) -> RemovalBatch<'_> {
+        let inner = GATHERED.with_borrow_mut(|gathered| {
+            let inner = gathered.is_some();
+            gathered.get_or_insert_default();
+            inner
+        });
+        RemovalBatch {
+            backend: self.backend.as_deref(),
+            inner,
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for RemovalBatch<'_> {
+    fn drop(&mut self) {
+        if self.inner {
+            return;
+        }
+        let gathered = GATHERED.take().unwrap_or_default();
+        if let Some(backend) = self.backend {
+            backend.remove_many(gathered);
+        }
+    }
+}
+
+impl fmt::Debug for RemovalBatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemovalBatch").finish_non_exhaustive()
+    }
+}
+
+/// Removes a real device, now or with the thread's batch.
+pub(crate) fn remove(real: Option<Box<dyn RealNetdev>>) {
+    let Some(real) = real else {
+        return;
+    };
+    let now = GATHERED.with_borrow_mut(|gathered| match gathered {
+        Some(gathered) => {
+            gathered.push(real);
+            None
+        }
+        None => Some(real),
+    });
+    drop(now);
 }
 
 /// The device that is wanted.
@@ -81,6 +156,11 @@ pub trait RealNetdev: Send {
     /// # Errors
     /// `EEXIST` when the name is taken there, else what the operating system says.
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<(), Errno>;
+
+    /// The device as the backend knows its own, for [`NetdevBackend::remove_many`].
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 
     /// What the attribute of that name in its sysfs directory shows now; `None`: such devices have none.
     fn attribute(&self, _name: &str) -> Option<Result<String, Errno>> {

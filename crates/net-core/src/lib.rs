@@ -43,7 +43,7 @@ mod sysfs;
 pub mod testutil;
 
 pub use crate::core::NetCore;
-pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev};
+pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev, RemovalBatch};
 pub use fib::{FibNotifier, FibRefusal, FibSource, FibTable};
 pub use net::{Net, NetId, NetRef};
 pub use netdev::{Netdev, NetdevInit, NetdevOps};

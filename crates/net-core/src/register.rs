@@ -7,7 +7,7 @@ use lock_order::{PernetOps, Rtnl};
 use lockdep::order::{Before, Held};
 use rustix::io::Errno;
 
-use crate::backend::NetdevRequest;
+use crate::backend::{self, NetdevRequest};
 use crate::core::NetCore;
 use crate::net::{Net, lock};
 use crate::netdev::{Netdev, RegState};
@@ -184,7 +184,7 @@ impl RtnlGuard<'_> {
         dev.ops.uninit(self, dev);
         self.core().hide_netdev(dev);
         let real = lock(&dev.real).take();
-        drop(real);
+        backend::remove(real);
         dev.update(|state| state.reg_state = RegState::Unregistered);
     }
 

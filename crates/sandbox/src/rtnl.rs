@@ -20,6 +20,7 @@ pub(crate) const RTM_GETNSID: u16 = 90;
 pub(crate) const IFLA_ADDRESS: u16 = 1;
 pub(crate) const IFLA_IFNAME: u16 = 3;
 pub(crate) const IFLA_MTU: u16 = 4;
+pub(crate) const IFLA_GROUP: u16 = 27;
 pub(crate) const IFLA_NET_NS_FD: u16 = 28;
 pub(crate) const IFLA_NEW_NETNSID: u16 = 45;
 pub(crate) const IFLA_TARGET_NETNSID: u16 = 46;

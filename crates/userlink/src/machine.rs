@@ -358,6 +358,10 @@ impl NetdevBackend for Devices {
         }
         made
     }
+
+    fn remove_many(&self, devices: Vec<Box<dyn RealNetdev>>) {
+        self.taps.remove_many(devices);
+    }
 }
 
 fn say_what_is_missing(error: &sandbox::Error, klog: &Klog) {

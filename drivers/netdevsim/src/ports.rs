@@ -65,6 +65,7 @@ pub(crate) fn add_all(dev: &NsimDev, devl: &mut Devl<'_>) -> Result<(), Errno> {
 
 /// Removes all ports, the youngest first.
 pub(crate) fn del_all(dev: &NsimDev, devl: &mut Devl<'_>) {
+    let _together = dev.module().net_core().batch_removals();
     loop {
         let Some(port) = dev.port_list().pop() else {
             break;
@@ -75,6 +76,7 @@ pub(crate) fn del_all(dev: &NsimDev, devl: &mut Devl<'_>) {
 
 /// Removes the ports of the virtual functions, the youngest first.
 pub(crate) fn del_vfs(dev: &NsimDev, devl: &mut Devl<'_>) {
+    let _together = dev.module().net_core().batch_removals();
     loop {
         let mut list = dev.port_list();
         let Some(at) = list.iter().rposition(|port| port.ty == PortType::Vf) else {

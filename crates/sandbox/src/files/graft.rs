@@ -184,16 +184,20 @@ pub(crate) struct Copies {
 
 impl Copies {
     pub(crate) fn of(root: BorrowedFd<'_>, view: View) -> Result<Self> {
-        let part = |path: &str| copy(root, &format!("{}/{path}", view.0), false);
+        // From here on each look-up is one step, not four: each is a question to the server.
+        let root = hold(root, &view.0.to_string())?;
+        let bus = hold(root.as_fd(), "sys/bus")?;
+        let part = |path: &str| copy(root.as_fd(), path, false);
         Ok(Copies {
             buses: BUSES
                 .into_iter()
                 .map(|name| {
+                    let bus = hold(bus.as_fd(), name)?;
                     Ok(Bus {
                         name,
-                        whole: part(&format!("sys/bus/{name}"))?,
-                        devices: part(&format!("sys/bus/{name}/devices"))?,
-                        drivers: part(&format!("sys/bus/{name}/drivers"))?,
+                        whole: copy(bus.as_fd(), "", false)?,
+                        devices: copy(bus.as_fd(), "devices", false)?,
+                        drivers: copy(bus.as_fd(), "drivers", false)?,
                     })
                 })
                 .collect::<Result<_>>()?,

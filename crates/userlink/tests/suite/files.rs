@@ -208,3 +208,84 @@ netdevsim/netdevsim10/0: type eth netdev eni10np1 flavour physical port 1 splitt
 0",
     );
 }
+
+/// Garbage, empty, overlong and binary text to every file, and reads at odd places: the kernel's errors, and nothing changes.
+#[test]
+fn bad_input_changes_nothing() {
+    for machine in users() {
+        let ran = machine
+            .run(&format!(
+                "{PLACES}
+echo '10 2' > $bus/new_device; echo 2 > $nsim/sriov_numvfs
+python3 $CLIENTS/python/files.py $bus $debug; devlink port show; userlink dmesg"
+            ))
+            .good();
+        let first = ran.out.lines().next().unwrap_or_default();
+        let errors: Vec<&str> = first.split(' ').skip(2).collect();
+        let expected = [
+            "EBUSY", "EEXIST", "EINVAL", "ENODEV", "ENOENT", "ENOSPC", "ERANGE",
+        ];
+        assert!(
+            first.contains(" files ") && errors.iter().all(|error| expected.contains(error)),
+            "{}",
+            ran.tail()
+        );
+        assert!(
+            ran.out.contains("netdevsim/netdevsim10/1:"),
+            "{}",
+            ran.tail()
+        );
+        assert!(!ran.out.contains("WARNING:"), "{}", ran.tail());
+    }
+}
+
+/// A device is deleted with its files open, its network device up and its directory the working directory.
+#[test]
+fn a_device_goes_while_it_is_in_use() {
+    prints(
+        r#"
+ip netns add n1
+echo "10 1" > $bus/new_device; ip link set eni10np1 up
+exec 3<>$debug/netdevsim10/max_macs 4<>$nsim/sriov_numvfs
+cd $nsim
+echo 10 > $bus/del_device; echo $?
+cat <&3 2>&1; cat <&4 2>&1; ls; ls $bus/devices
+for try in 1 2 3; do
+    ip netns exec n1 sh -c 'echo "11 2" > /sys/bus/netdevsim/new_device'
+    ip netns del n1 & echo 11 > $bus/del_device; wait; ip netns add n1
+done
+devlink dev show
+"#,
+        "0
+cat: -: Input/output error
+cat: -: No such device
+netdevsim1
+netdevsim/netdevsim1",
+    );
+}
+
+/// Eight shells make and remove devices at once; nothing is left, and no lock was taken in the wrong order.
+#[test]
+fn many_shells_leave_nothing() {
+    prints(
+        r#"
+ip -o link | wc -l > /tmp/files.$$; mounts=$(wc -l < /proc/self/mountinfo)
+for shell in 1 2 3 4 5 6 7 8; do
+    (for round in 1 2 3; do
+        for n in 0 1 2; do echo "$shell$n 1" > $bus/new_device || echo "new $shell$n"; done
+        cat $debug/netdevsim${shell}0/ports/0/ethtool/get_err >/dev/null || echo cat
+        for n in 0 1 2; do echo "$shell$n" > $bus/del_device || echo "del $shell$n"; done
+    done) &
+done
+wait
+ls $bus/devices $debug; ip -o link | wc -l | cmp - /tmp/files.$$; rm /tmp/files.$$
+[ "$mounts" = "$(wc -l < /proc/self/mountinfo)" ] || echo mounts
+userlink dmesg | grep -A3 WARNING
+"#,
+        "/sys/bus/netdevsim/devices:
+netdevsim1
+
+/sys/kernel/debug/netdevsim:
+netdevsim1",
+    );
+}
