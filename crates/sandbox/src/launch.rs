@@ -363,13 +363,7 @@ fn attend(
             .map_err(Error::system("wait for trapped calls"))?;
         for event in events {
             match event {
-                Event::Kernel if supervisor.kernel().is_some() => {
-                    // It never says anything after `ready`: this is its end.
-                    supervisor.kernel_gone();
-                    kernel_died = true;
-                    eprintln!("userlink: {}", Error::KernelDied(kernel.how_it_ended()));
-                }
-                Event::Kernel => {}
+                Event::Kernel => kernel_died |= kernel_ended(supervisor, kernel),
                 Event::Signal => {
                     while let Some(signal) = signals::next(signals) {
                         if let Signal::PassOn(signal) = signal {
@@ -382,12 +376,31 @@ fn attend(
                         } else {
                             libc::WEXITSTATUS(status)
                         };
+                        // Both may have ended in the same moment, and what came first is not known.
+                        kernel_died |= kernel_ended(supervisor, kernel);
                         return Ok((status, kernel_died));
                     }
                 }
             }
         }
     }
+}
+
+/// Whether the kernel process has ended, which is then said. It never says anything after `ready`: a word is its end.
+fn kernel_ended(supervisor: &mut Supervisor, kernel: &Kernel) -> bool {
+    let ended = supervisor.kernel().is_some_and(|connection| {
+        let mut wait = [PollFd::new(&connection, PollFlags::IN)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut wait, Some(&now)).is_ok_and(|ready| ready > 0)
+    });
+    if ended {
+        supervisor.kernel_gone();
+        eprintln!("userlink: {}", Error::KernelDied(kernel.how_it_ended()));
+    }
+    ended
 }
 
 /// Runs in K. Never returns.
