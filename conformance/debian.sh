@@ -104,7 +104,8 @@ tree() {
         (cd "$part" && apt-get -c "$conf" download "linux-source-$wanted=$version") >"$part/log" 2>&1 || continue
         dpkg-deb --fsys-tarfile "$part"/*.deb | tar xf - -O --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc -T0 \
             | tar xf - -C "$part/tree" --strip-components=1 --wildcards '*/tools/testing/selftests/drivers/net' \
-                '*/tools/testing/selftests/net' '*/tools/testing/selftests/kselftest' '*/tools/testing/selftests/lib.sh' 2>>"$part/log" || true
+                '*/tools/testing/selftests/net' '*/tools/testing/selftests/kselftest' '*/tools/testing/selftests/lib.sh' \
+                '*/tools/net/ynl/pyynl' '*/Documentation/netlink' 2>>"$part/log" || true
         [ -e "$part/tree/tools/testing/selftests/drivers/net/netdevsim/devlink.sh" ] || continue
         rm -rf "$folder"
         mv "$part/tree" "$folder"

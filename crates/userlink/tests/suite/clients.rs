@@ -1,6 +1,6 @@
 //! Unmodified clients: each lists the device, reloads it into a namespace and sees it there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -211,4 +211,46 @@ fn many_clients_at_once() {
         ran.tail()
     );
     assert!(!ran.out.contains("bad"), "{}", ran.tail());
+}
+
+/// A kernel's source tree with its YNL client: `USERLINK_KERNEL_TREE`, or what `./x selftests` has fetched.
+fn tree_with_ynl() -> Option<PathBuf> {
+    let given = std::env::var_os("USERLINK_KERNEL_TREE").map(PathBuf::from);
+    let fetched = Path::new(env!("CARGO_BIN_EXE_userlink"))
+        .ancestors()
+        .nth(2)?
+        .join("debian/linux-7.2");
+    let has_ynl = |tree: &PathBuf| tree.join("tools/net/ynl/pyynl/lib/ynl.py").exists();
+    given.into_iter().chain([fetched]).find(has_ynl)
+}
+
+/// Every do and every dump of the official specification, through the kernel's own client.
+#[test]
+fn ynl_does_all_that_it_knows() {
+    let Some(tree) = tree_with_ynl() else {
+        return skip(
+            "no kernel tree with tools/net/ynl (USERLINK_KERNEL_TREE, or `./x selftests`)",
+        );
+    };
+    if !python_has("yaml") {
+        return skip("Python has no yaml");
+    }
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .with(&["--device", "netdevsim@10,ports=2"])
+        .python(&format!("ynl_all.py {}", tree.display()))
+        .good();
+    assert!(
+        ran.out.ends_with("75 operations, 0 wrong\n"),
+        "{}",
+        ran.tail()
+    );
+}
+
+fn python_has(module: &str) -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", &format!("import {module}")]);
+    python.output().is_ok_and(|output| output.status.success())
 }
