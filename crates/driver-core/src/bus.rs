@@ -225,16 +225,27 @@ impl Bus {
     where
         H: Before<DeviceLock>,
     {
-        {
-            let mut devices = lock(&self.devices);
-            if devices.iter().any(|other| other.name() == device.name()) {
-                return Err(Errno::EXIST);
-            }
-            devices.push(Arc::clone(device));
+        let is_taken = |devices: &[Arc<Device>]| {
+            let mut names = devices.iter().map(|other| other.name());
+            names.any(|name| name == device.name())
+        };
+        if is_taken(&lock(&self.devices)) {
+            return Err(Errno::EXIST);
         }
-        if let Err(errno) = self.make_device_files(device) {
-            self.forget(device);
-            return Err(errno);
+        // Files first, as in the kernel: who finds the device on the bus may remove it, and its files with it.
+        self.make_device_files(device)?;
+        let lost = {
+            let mut devices = lock(&self.devices);
+            let lost = is_taken(&devices);
+            if !lost {
+                devices.push(Arc::clone(device));
+            }
+            lost
+        };
+        if lost {
+            device.remove_attributes();
+            device.remove_files();
+            return Err(Errno::EXIST);
         }
         if self.autoprobe() {
             dd::__device_attach(self, device, held);

@@ -121,6 +121,31 @@ fn a_driver_takes_the_devices_that_are_there_and_those_that_come() {
 }
 
 #[test]
+fn nobody_finds_a_device_whose_files_are_being_made() {
+    let core = machine();
+    let (pci, mut held) = (core.pci(), Held::root());
+    let device = Device::new(&pci, "0000:00:0a.0".to_owned(), None, ());
+    let bus = Arc::downgrade(&pci);
+    device.set_groups(move |_| {
+        // Who found it now could remove it, and its files would come after that.
+        let found = bus.upgrade().unwrap().find_device("0000:00:0a.0");
+        assert!(found.is_none());
+        Ok(Vec::new())
+    });
+    pci.add_device(&mut held, &device).unwrap();
+    assert!(pci.find_device("0000:00:0a.0").is_some());
+    pci.remove_device(&mut held, &device);
+    let devices = core.sysfs().dir("bus").unwrap().dir("pci").unwrap();
+    assert!(
+        devices
+            .dir("devices")
+            .unwrap()
+            .dir("0000:00:0a.0")
+            .is_none()
+    );
+}
+
+#[test]
 fn names_are_unique_on_a_bus() {
     let (core, trace) = (machine(), Trace::default());
     let (pci, mut held) = (core.pci(), Held::root());

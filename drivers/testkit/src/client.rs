@@ -309,9 +309,14 @@ impl Client {
         let mut datagram = header.to_bytes().to_vec();
         datagram.extend([cmd, 1, 0, 0]);
         datagram.extend(payload);
+        read(&self.deliver(&datagram))
+    }
+
+    /// Sends a datagram as it is; the datagrams that answer it, a dump's to its end.
+    pub fn deliver(&self, datagram: &[u8]) -> Vec<Vec<u8>> {
         // Notifications that nobody has fetched are not part of the answer.
         let before = self.take();
-        self.machine.genl.receive(&self.socket, self, &datagram);
+        self.machine.genl.receive(&self.socket, self, datagram);
         let mut answer = Vec::new();
         while self.socket.has_waiting_dump() {
             answer.extend(self.take());
@@ -319,10 +324,11 @@ impl Client {
         }
         answer.extend(self.take());
         *self.inbox() = before;
-        read(&answer)
+        answer
     }
 
-    fn take(&self) -> Vec<Vec<u8>> {
+    /// The datagrams that have arrived and that nobody has fetched.
+    pub fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *self.inbox())
     }
 

@@ -22,8 +22,8 @@ use netlink::genl::{Genl, Upstream};
 
 pub use client::{Client, Refusal};
 
-/// Family and multicast group numbers: those of a machine where devlink comes first.
-const FAMILY_ID: u16 = 0x15;
+/// devlink's family number: that of a machine where devlink comes first, as its multicast group's is.
+pub const FAMILY_ID: u16 = 0x15;
 const FIRST_GROUP: u32 = 5;
 
 /// One simulated machine without drivers.
@@ -45,7 +45,11 @@ pub struct Machine {
 impl Machine {
     /// A machine that shows this kernel.
     pub fn new(kernel: KernelVersion) -> Arc<Self> {
-        let driver_core = DriverCore::real_time(1);
+        Machine::with(kernel, DriverCore::real_time(1))
+    }
+
+    /// A machine that shows this kernel, with the clock and the random numbers of `driver_core`.
+    pub fn with(kernel: KernelVersion, driver_core: Arc<DriverCore>) -> Arc<Self> {
         let (net_core, namespaces) = FakeNamespaces::machine(Arc::clone(&driver_core));
         let genl = Genl::new(kernel, Upstream::None);
         let devlink =
