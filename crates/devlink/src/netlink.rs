@@ -212,8 +212,9 @@ fn in_the_kernels_words(mut error: Error, kernel: KernelVersion) -> Error {
 pub(crate) fn warn(request: &mut Request<'_>, text: &'static str) {
     match request.kernel() {
         KernelVersion::V6_1 => {
-            let text = format_args!("leftover: {text}");
-            request.ext_ack().set_msg_fmt(text);
+            request
+                .ext_ack()
+                .set_msg_fmt(format_args!("leftover: {text}"));
         }
         _ => request.ext_ack().set_msg(text),
     }

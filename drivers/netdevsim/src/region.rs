@@ -73,8 +73,9 @@ fn take_snapshot(dev: &NsimDev) -> Result<(), Errno> {
     let region = dev.dummy_region().clone().ok_or(Errno::NODEV)?;
     let created = region.snapshot_create(&id, memory(dev));
     if created.is_err() {
-        let text = format_args!("{MODULE_NAME}: Failed to create region snapshot");
-        log.err(text);
+        log.err(format_args!(
+            "{MODULE_NAME}: Failed to create region snapshot"
+        ));
     }
     created
 }
