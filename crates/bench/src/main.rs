@@ -9,6 +9,7 @@
 mod card;
 mod client;
 mod echo;
+mod instances;
 mod lockdep;
 mod locks;
 mod rows;
@@ -59,9 +60,10 @@ fn main() -> Result<()> {
         "way" => way::measure(&setting)?,
         "locks" => locks::measure(),
         "mlx5" => card::measure()?,
+        "devlink" => instances::measure()?,
         "lockdep" => lockdep::measure(&setting.peers)?,
         _ => bail!(
-            "nothing to measure is called {what}; there are: way, locks, mlx5, lockdep, lockdep-peers"
+            "nothing to measure is called {what}; there are: way, locks, devlink, mlx5, lockdep, lockdep-peers"
         ),
     };
     rows::print(&rows);

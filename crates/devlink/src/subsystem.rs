@@ -3,7 +3,7 @@
 //! [`Subsystem::init`] does what `devlink_init` does at boot, in the same order: pernet operations, generic netlink family,
 //! global netdevice notifier. The pernet operations are how an instance comes home when its namespace dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
@@ -40,7 +40,17 @@ pub struct Subsystem {
 #[derive(Default)]
 struct Table {
     by_index: BTreeMap<u32, Arc<Devlink>>,
+    /// The indexes by handle, ascending. The kernel walks all instances instead; the cost of a request must not grow with
+    /// their number. A handle has several for as long as an instance outlives its device.
+    by_handle: HashMap<Handle, Vec<u32>>,
     next: u32,
+}
+
+/// Bus name and device name, a NUL after the first.
+type Handle = Vec<u8>;
+
+fn handle_of(bus_name: &[u8], dev_name: &[u8]) -> Handle {
+    [bus_name, b"\0", dev_name].concat()
 }
 
 impl Table {
@@ -49,6 +59,27 @@ impl Table {
     fn free_index(&self) -> Option<u32> {
         let is_free = |index: &u32| !self.by_index.contains_key(index);
         (self.next..=Self::LIMIT).chain(0..self.next).find(is_free)
+    }
+
+    fn insert(&mut self, devlink: &Arc<Devlink>) {
+        let index = devlink.index();
+        let handle = handle_of(devlink.bus_name().as_bytes(), devlink.dev_name().as_bytes());
+        let indexes = self.by_handle.entry(handle).or_default();
+        let place = indexes.partition_point(|&other| other < index);
+        indexes.insert(place, index);
+        self.by_index.insert(index, Arc::clone(devlink));
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Arc<Devlink>> {
+        let devlink = self.by_index.remove(&index)?;
+        let handle = handle_of(devlink.bus_name().as_bytes(), devlink.dev_name().as_bytes());
+        if let Some(indexes) = self.by_handle.get_mut(&handle) {
+            indexes.retain(|&other| other != index);
+            if indexes.is_empty() {
+                self.by_handle.remove(&handle);
+            }
+        }
+        Some(devlink)
     }
 }
 
@@ -126,7 +157,7 @@ impl Subsystem {
             dev,
             driver_name,
         ));
-        table.by_index.insert(index, Arc::clone(&devlink));
+        table.insert(&devlink);
         Ok(devlink)
     }
 
@@ -150,12 +181,11 @@ impl Subsystem {
         bus_name: &[u8],
         dev_name: &[u8],
     ) -> Option<Arc<Devlink>> {
-        self.find(0, |devlink| {
-            devlink.dev_name().as_bytes() == dev_name
-                && devlink.bus_name().as_bytes() == bus_name
-                && devlink.is_registered()
-                && devlink.is_in(net)
-        })
+        let table = self.table();
+        let indexes = table.by_handle.get(&handle_of(bus_name, dev_name))?;
+        let mut named = indexes.iter().filter_map(|index| table.by_index.get(index));
+        let found = named.find(|devlink| devlink.is_registered() && devlink.is_in(net));
+        found.cloned()
     }
 
     fn find(&self, from: u32, wanted: impl Fn(&Devlink) -> bool) -> Option<Arc<Devlink>> {
@@ -168,7 +198,7 @@ impl Subsystem {
     }
 
     pub(crate) fn forget(&self, index: u32) {
-        let gone = self.table().by_index.remove(&index);
+        let gone = self.table().remove(index);
         // Not under the table's lock: this may be the last reference, and what it drops takes locks.
         drop(gone);
     }
