@@ -277,8 +277,9 @@ impl World {
         let client = machine.client(machine.init_net());
         assert_eq!(client.dev_show(), [""; 0]);
         let log = machine.log();
-        let warnings: Vec<_> = log.iter().filter(|line| line.contains("WARNING")).collect();
-        assert_eq!(machine.devlink.warnings(), 0, "{warnings:#?}");
+        let unknown = |line: &&String| line.contains("WARNING") && !line.contains(KNOWN);
+        let warnings: Vec<_> = log.iter().filter(unknown).collect();
+        assert!(warnings.is_empty(), "{warnings:#?}");
         drop(client);
         // An instance that somebody still has keeps its lock, and with it the lock's class.
         let classes = lockdep::proc::lockdep();
@@ -306,6 +307,10 @@ impl World {
         );
     }
 }
+
+/// The warning that netdevsim earns from the real kernel, too: in switchdev mode without virtual functions, its rate nodes outlive a
+/// reload and the device (`drivers/net/netdevsim/dev.c: nsim_dev_reload_destroy`).
+const KNOWN: &str = "rate objects are left";
 
 /// Who writes is in the first namespace, and has each namespace open as the descriptor of its slot.
 impl Caller for World {
