@@ -47,7 +47,7 @@ pub use client::ClientSocket;
 pub use error::Error;
 pub use kernel::{KernelSide, RouteLimits};
 pub use launch::{Options, Outcome, run};
-pub use netns::{Event, Wire, cookie_of, open_by_cookie};
+pub use netns::{Event, Events, Wire, cookie_of, open_by_cookie};
 pub use service::{Service, Session};
 pub use slots::SocketOptions;
 pub use tap::Taps;

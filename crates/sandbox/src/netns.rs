@@ -8,16 +8,20 @@
 //! A namespace is known by its cookie (`SO_NETNS_COOKIE`), never by its inode, which the kernel uses again at once.
 //! The wire's thread only answers jobs and reads notifications; it never calls out, so whoever handles an [`Event`] may
 //! use it.
+//!
+//! So what happens to a link is heard a little later than it happens, and somebody's next request might overtake it:
+//! [`Wire::settle`] is for whoever must not be behind.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use lockdep::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use crate::client::lock;
@@ -67,6 +71,77 @@ pub enum Event {
     },
 }
 
+/// How long [`Wire::settle`] waits for events to be handled, which is a matter of microseconds. If their handler is stuck, those
+/// who wait for it shall not be.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What goes from the wire's thread to whoever handles events.
+enum Heard {
+    Event(Event),
+    /// What went before has been handled when this is answered.
+    Mark(Sender<()>),
+}
+
+/// What happens to known namespaces and the links in them. An event counts as handled when the next one is asked for.
+pub struct Events {
+    heard: Receiver<Heard>,
+    unsettled: Arc<AtomicUsize>,
+    /// Whether one has been given out that is not yet handled.
+    in_hand: bool,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// The next event that has been sent within `patience`.
+    #[cfg(test)]
+    pub(crate) fn next_within(&mut self, patience: Duration) -> Option<Event> {
+        self.next_from(|heard| heard.recv_timeout(patience).ok())
+    }
+
+    fn next_from(&mut self, receive: impl Fn(&Receiver<Heard>) -> Option<Heard>) -> Option<Event> {
+        if std::mem::take(&mut self.in_hand) {
+            self.unsettled.fetch_sub(1, Ordering::SeqCst);
+        }
+        loop {
+            match receive(&self.heard)? {
+                Heard::Event(event) => {
+                    self.in_hand = true;
+                    return Some(event);
+                }
+                // Who waited may have lost patience.
+                Heard::Mark(waiter) => _ = waiter.send(()),
+            }
+        }
+    }
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.next_from(|heard| heard.recv().ok())
+    }
+}
+
+/// The way to the handler of events.
+struct Announcer {
+    heard: Sender<Heard>,
+    /// How many events have been sent and are not yet handled, and one more while the wire's thread has a notification in hand.
+    unsettled: Arc<AtomicUsize>,
+}
+
+impl Announcer {
+    fn send(&self, event: Event) {
+        self.unsettled.fetch_add(1, Ordering::SeqCst);
+        let _ = self.heard.send(Heard::Event(event));
+    }
+}
+
 /// The state that only the wire's thread uses.
 pub(crate) struct Inner {
     pub(crate) route: Route,
@@ -75,7 +150,10 @@ pub(crate) struct Inner {
     ids: HashMap<u64, i32>,
     cookies: HashMap<i32, u64>,
     next_id: i32,
-    events: Sender<Event>,
+    events: Announcer,
+    notifications: Arc<OwnedFd>,
+    /// What a notification is read into.
+    buffer: Vec<u8>,
     /// Which namespaces have been made known, shared with all threads.
     known: Arc<Mutex<HashMap<u64, ()>>>,
 }
@@ -88,7 +166,10 @@ pub struct Wire {
     /// What the thread needs, until it is started with the first job: many a machine never needs it.
     thread: Mutex<Option<Thread>>,
     bell: Arc<OwnedFd>,
-    events: Mutex<Option<Receiver<Event>>>,
+    events: Mutex<Option<Events>>,
+    /// The socket that the wire's thread hears notifications on, once it has it.
+    notifications: Arc<OnceLock<Arc<OwnedFd>>>,
+    unsettled: Arc<AtomicUsize>,
     known: Arc<Mutex<HashMap<u64, ()>>>,
     /// The cookie of the namespace the machine started in; 0: not said. No namespace has this cookie.
     first: AtomicU64,
@@ -114,18 +195,31 @@ impl Wire {
         let (events, heard) = mpsc::channel();
         let known = Arc::new(Mutex::named("sandbox_known_netns", HashMap::new()));
         let watch_links = Arc::new(AtomicBool::new(false));
+        let unsettled = Arc::new(AtomicUsize::new(0));
+        let notifications = Arc::new(OnceLock::new());
         let thread = Thread {
             jobs: queue,
             bell: Arc::clone(&bell),
-            events,
+            events: Announcer {
+                heard: events,
+                unsettled: Arc::clone(&unsettled),
+            },
+            notifications: Arc::clone(&notifications),
             known: Arc::clone(&known),
             watch_links: Arc::clone(&watch_links),
+        };
+        let events = Events {
+            heard,
+            unsettled: Arc::clone(&unsettled),
+            in_hand: false,
         };
         Ok(Arc::new(Self {
             jobs: Mutex::named("sandbox_wire_jobs", jobs),
             thread: Mutex::named("sandbox_wire_thread", Some(thread)),
             bell,
-            events: Mutex::named("sandbox_wire_events", Some(heard)),
+            events: Mutex::named("sandbox_wire_events", Some(events)),
+            notifications,
+            unsettled,
             known,
             first: AtomicU64::new(0),
             watch_links,
@@ -145,15 +239,45 @@ impl Wire {
         let _ = std::thread::Builder::new().name("wire".into()).spawn(live);
     }
 
-    /// What happens to known namespaces and the links in them. The first caller gets the receiver; link events are sent
+    /// What happens to known namespaces and the links in them. The first caller gets the events; those of links are sent
     /// only from then on.
-    pub fn events(&self) -> Option<Receiver<Event>> {
+    pub fn events(&self) -> Option<Events> {
         let events = lock(&self.events).take();
         if events.is_some() {
             self.watch_links.store(true, Ordering::Release);
             self.ring();
         }
         events
+    }
+
+    /// Waits until all that has happened to known namespaces and the links in them before this call has been handled by
+    /// the owner of the [`events`](Self::events). Costs one system call when nothing has happened.
+    ///
+    /// To be called with no lock held: the handler may want it.
+    pub fn settle(&self) {
+        if !self.watch_links.load(Ordering::Acquire) {
+            return; // nobody handles events
+        }
+        let Some(notifications) = self.notifications.get() else {
+            return; // nothing is known yet
+        };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut queue = [PollFd::new(notifications, PollFlags::IN)];
+        let is_empty = poll(&mut queue, Some(&now)) == Ok(0);
+        // What is not in the queue any more was counted before it was taken out.
+        fence(Ordering::SeqCst);
+        if is_empty && self.unsettled.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let (waiter, settled) = mpsc::channel();
+        self.post(move |inner| {
+            let _ = inner.hear_all();
+            let _ = inner.events.heard.send(Heard::Mark(waiter));
+        });
+        let _ = settled.recv_timeout(PATIENCE);
     }
 
     fn ring(&self) {
@@ -288,7 +412,7 @@ impl Inner {
         self.route
             .dump(request, |message| links.push(new_link(cookie, &message)))?;
         for link in links {
-            let _ = self.events.send(link);
+            self.events.send(link);
         }
         Ok(())
     }
@@ -297,7 +421,7 @@ impl Inner {
         if let Some(cookie) = self.cookies.remove(&id) {
             self.ids.remove(&cookie);
             lock(&self.known).remove(&cookie);
-            let _ = self.events.send(Event::NetGone(cookie));
+            self.events.send(Event::NetGone(cookie));
         }
     }
 
@@ -341,6 +465,35 @@ impl Inner {
         })
     }
 
+    /// Reads all notifications that have arrived.
+    fn hear_all(&mut self) -> Result<()> {
+        while self.hear_next()? {}
+        Ok(())
+    }
+
+    /// Reads the next notification; false: there is none.
+    fn hear_next(&mut self) -> Result<bool> {
+        // Before it leaves the queue, so that it is always seen in one of the two places.
+        self.events.unsettled.fetch_add(1, Ordering::SeqCst);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let received =
+            sys::recv_message(self.notifications.as_fd(), &mut buffer, libc::MSG_DONTWAIT);
+        let heard = match received {
+            Ok(received) => {
+                let datagram = &buffer[..received.length.min(buffer.len())];
+                self.hear(received.nsid, datagram);
+                Ok(true)
+            }
+            Err(Errno::NOBUFS) => self.look_again().map(|()| true),
+            Err(Errno::INTR) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(errno) => Err(errno),
+        };
+        self.buffer = buffer;
+        self.events.unsettled.fetch_sub(1, Ordering::SeqCst);
+        heard
+    }
+
     /// A notification.
     fn hear(&mut self, nsid: Option<i32>, datagram: &[u8]) {
         for message in Message::all(datagram) {
@@ -357,7 +510,7 @@ impl Inner {
                     if let Some((id, &net)) = nsid.and_then(|id| Some((id, self.cookies.get(&id)?)))
                     {
                         let event = self.link_event(id, net, &message);
-                        let _ = self.events.send(event);
+                        self.events.send(event);
                     }
                 }
                 _ => {}
@@ -413,7 +566,8 @@ fn new_link(net: u64, message: &Message<'_>) -> Event {
 struct Thread {
     jobs: Receiver<Job>,
     bell: Arc<OwnedFd>,
-    events: Sender<Event>,
+    events: Announcer,
+    notifications: Arc<OnceLock<Arc<OwnedFd>>>,
     known: Arc<Mutex<HashMap<u64, ()>>>,
     watch_links: Arc<AtomicBool>,
 }
@@ -422,7 +576,7 @@ impl Thread {
     /// Runs until the machine ends.
     fn live(self) -> Result<()> {
         sys::unshare(libc::CLONE_NEWNET)?;
-        let notifications = sys::netlink_socket(libc::NETLINK_ROUTE)?;
+        let notifications = Arc::new(sys::netlink_socket(libc::NETLINK_ROUTE)?);
         // Unbound it would have port id 0, and the kernel leaves out whom a notification is from, which is 0, too.
         sys::netlink_bind(notifications.as_fd(), 0, 0)?;
         let join = |group: u32| {
@@ -458,10 +612,12 @@ impl Thread {
             cookies: HashMap::new(),
             next_id: 1,
             events: self.events,
+            notifications: Arc::clone(&notifications),
+            buffer: vec![0; 64 * 1024],
             known: self.known,
         };
         let mut listening_to_all = false;
-        let mut buffer = vec![0; 64 * 1024];
+        let _ = self.notifications.set(Arc::clone(&notifications));
         loop {
             let mut waits = [
                 PollFd::new(&self.bell, PollFlags::IN),
@@ -475,15 +631,7 @@ impl Thread {
                 let mut count = [0; 8];
                 let _ = rustix::io::read(&*self.bell, &mut count);
             } else {
-                match sys::recv_message(notifications.as_fd(), &mut buffer, libc::MSG_DONTWAIT) {
-                    Ok(received) => {
-                        let datagram = &buffer[..received.length.min(buffer.len())];
-                        inner.hear(received.nsid, datagram);
-                    }
-                    Err(Errno::NOBUFS) => inner.look_again()?,
-                    Err(Errno::AGAIN | Errno::INTR) => {}
-                    Err(errno) => return Err(errno),
-                }
+                inner.hear_next()?;
             }
             if !listening_to_all && self.watch_links.load(Ordering::Acquire) {
                 listening_to_all = true;

@@ -408,10 +408,9 @@ impl RealNetdev for Tap {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::Receiver;
 
     use super::*;
-    use crate::netns::Event;
+    use crate::netns::{Event, Events};
 
     /// A new network namespace, of which nothing but the descriptor is left.
     fn namespace() -> (OwnedFd, u64) {
@@ -425,10 +424,10 @@ mod tests {
         (fd, cookie)
     }
 
-    fn wait_for(events: &Receiver<Event>, wanted: impl Fn(&Event) -> bool) -> Event {
+    fn wait_for(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
         let timeout = Duration::from_secs(10);
         loop {
-            let event = events.recv_timeout(timeout).expect("the wire hears of it");
+            let event = events.next_within(timeout).expect("the wire hears of it");
             if wanted(&event) {
                 return event;
             }
@@ -450,7 +449,7 @@ mod tests {
             return;
         }
         let wire = Wire::new().unwrap();
-        let events = wire.events().unwrap();
+        let mut events = wire.events().unwrap();
         let ((one, first), (two, second)) = (namespace(), namespace());
         wire.know(first, one.as_fd());
         wire.know(second, two.as_fd());
@@ -466,7 +465,7 @@ mod tests {
         assert_eq!(tap.name(), "ult0");
         assert_ne!(tap.ifindex(), 0);
         let is_named = |wanted: &'static str, in_net| move |event: &Event| matches!(event, Event::Link { net, name, .. } if *net == in_net && name == wanted);
-        match wait_for(&events, is_named("ult0", first)) {
+        match wait_for(&mut events, is_named("ult0", first)) {
             Event::Link {
                 index,
                 mtu,
@@ -480,7 +479,7 @@ mod tests {
         }
         tap.set_carrier(true).unwrap();
         tap.rename("ultnew").unwrap();
-        wait_for(&events, is_named("ultnew", first));
+        wait_for(&mut events, is_named("ultnew", first));
         assert!(is_there(&wire, first, "ultnew") && !is_there(&wire, first, "ult0"));
 
         let other = Tap::new(
@@ -507,7 +506,7 @@ mod tests {
         let request = Request::link(rtnl::RTM_SETLINK, tap.ifindex())
             .attribute(rtnl::IFLA_NET_NS_FD, &fd.to_ne_bytes());
         change_in(two.as_fd(), request).unwrap();
-        let moved = wait_for(&events, |event| {
+        let moved = wait_for(&mut events, |event| {
             matches!(event, Event::LinkMoved { net, .. } | Event::LinkGone { net, .. } if *net == second)
                 && !matches!(event, Event::LinkGone { name, .. } if name == "ultnew")
         });
@@ -518,7 +517,7 @@ mod tests {
 
         // The namespace goes although the device is in it, and the device is made anew elsewhere.
         drop(one);
-        wait_for(&events, |event| *event == Event::NetGone(first));
+        wait_for(&mut events, |event| *event == Event::NetGone(first));
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while name_of(tap.fd.as_fd()).is_ok() {
             assert!(std::time::Instant::now() < deadline);

@@ -57,6 +57,8 @@ impl Session for ClientSession {
         if let Some(capture) = self.machine.capture() {
             capture.heard(self.client.netns_cookie(), datagram);
         }
+        // What the client did to a link before, it must find done.
+        self.machine.wire().settle();
         for part in self.genl().receive(&self.socket, &caller, datagram) {
             match part {
                 Unclaimed::Message(range) => self.relay(&datagram[range], sender),

@@ -177,3 +177,16 @@ fn devlink_monitor_prints_them() {
         ran.tail()
     );
 }
+
+/// What happens to a network device is heard from the real kernel, and used to be overtaken by the next request.
+#[test]
+fn a_request_sees_the_rename_before_it() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let machine = machine
+        .with(&["--device", "netdevsim@10,ports=1"])
+        .env("DEVICE", "netdevsim/netdevsim10");
+    let ran = machine.python("renames.py 2000").good();
+    assert_eq!(ran.out, "0\n", "{}", ran.tail());
+}
