@@ -8,9 +8,10 @@ use std::panic::Location;
 
 use crate::chain::Word;
 use crate::class::Map;
+use crate::held::HeldLock;
 use crate::miss;
 use crate::sync::WouldDeadlock;
-use crate::thread::{How, Mode, Request, Thread, Token, with};
+use crate::thread::{How, Mode, Request, Thread, Token, Which, with};
 use crate::timing;
 use crate::warn;
 
@@ -90,7 +91,7 @@ impl<'a> Release<'a> {
             // without a destructor is there until its thread ends (see `thread::with`).
             let thread = unsafe { &*self.thread.0 };
             if !thread.step_back(self.token) {
-                release_slow(thread, self.map);
+                release_slow(thread, self.map, Which::Newest);
             }
         }
     }
@@ -175,13 +176,14 @@ impl<G: DerefMut> DerefMut for Checked<'_, G> {
 
 #[cold]
 #[inline(never)]
-fn release_slow(thread: &Thread, map: &Map) {
+fn release_slow(thread: &Thread, map: &Map, which: Which) {
     let address = map.address();
-    if let Some(lock) = thread.newest().find(|lock| lock.is(address)) {
+    let ends = |lock: &HeldLock| lock.is(address) && which.can_be(lock.word);
+    if let Some(lock) = thread.newest().find(ends) {
         if lock.is_pinned() {
             warn::releasing_pinned(thread, &lock);
         }
-        thread.remove(address);
+        thread.remove(address, which);
         return;
     }
     match thread.untracked.get() {
@@ -192,14 +194,14 @@ fn release_slow(thread: &Thread, map: &Map) {
 
 /// Ends an acquisition for which there is no [`Release`].
 #[inline]
-pub(crate) fn release(map: &Map) {
+pub(crate) fn release(map: &Map, which: Which) {
     if cfg!(feature = "off") {
         return;
     }
     timing::end(map);
     with(|thread| {
-        if !thread.pop(map.address()) {
-            release_slow(thread, map);
+        if !thread.pop(map.address(), which) {
+            release_slow(thread, map, which);
         }
     });
 }

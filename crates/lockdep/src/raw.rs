@@ -8,7 +8,7 @@ use std::panic::Location;
 use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
 use crate::sync::WouldDeadlock;
-use crate::thread::{self, How, Mode, Request, ip};
+use crate::thread::{self, How, Mode, Request, Which, ip};
 use crate::timing;
 use crate::warn;
 
@@ -105,7 +105,14 @@ impl LockdepMap {
     /// The lock is about to be given up.
     #[inline]
     pub fn release(&self) {
-        thread::release(&self.map);
+        thread::release(&self.map, Which::Newest);
+    }
+
+    /// The lock is about to be given up as it was taken in this mode: for locks that a thread can hold in two modes at once,
+    /// and give up in any order. [`release`](LockdepMap::release) ends the newest hold, whatever its mode.
+    #[inline]
+    pub fn release_as(&self, mode: Mode) {
+        thread::release(&self.map, Which::As(mode));
     }
 
     /// Whether the calling thread holds it in this way.

@@ -21,6 +21,34 @@ pub enum Mode {
     Upgradable = 3,
 }
 
+/// Which of a thread's holds of a lock ends, if it has several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    /// The newest, as the kernel's `lock_release` has it.
+    Newest,
+    /// The newest in this mode.
+    As(Mode),
+    /// The newest of a reader of either kind: both are given up in the same way.
+    #[cfg(feature = "lock_api")]
+    Reader,
+}
+
+impl Which {
+    /// Whether it can be the one that was taken so.
+    #[inline(always)]
+    pub(crate) const fn can_be(self, word: Word) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::As(mode) => word.mode() == mode as u64,
+            #[cfg(feature = "lock_api")]
+            Self::Reader => {
+                let mode = word.mode();
+                mode == Mode::Read as u64 || mode == Mode::RecursiveRead as u64
+            }
+        }
+    }
+}
+
 /// What taking a lock can lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {

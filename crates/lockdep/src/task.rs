@@ -19,7 +19,7 @@ use crate::chain::Word;
 use crate::class::Map;
 #[cfg(not(feature = "off"))]
 use crate::thread::How;
-use crate::thread::{self, HeldLock, Mode, Request, ip};
+use crate::thread::{self, HeldLock, Mode, Request, Which, ip};
 use crate::timing;
 use crate::warn;
 
@@ -222,7 +222,7 @@ impl Drop for Hold {
             return;
         };
         if current().is_some_and(|current| Arc::ptr_eq(&current, owner)) {
-            thread::with(|thread| thread.remove(self.address));
+            thread::with(|thread| thread.remove(self.address, Which::Newest));
         } else {
             let mut released = owner
                 .released

@@ -26,7 +26,7 @@ use crate::fork;
 pub(crate) use crate::held::{DEPTH, HeldLock, INTERRUPT, Token};
 use crate::met::Met;
 pub use crate::request::Mode;
-pub(crate) use crate::request::{How, Request};
+pub(crate) use crate::request::{How, Request, Which};
 pub use crate::spawn::{Builder, JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 use crate::timing;
 use crate::warn;
@@ -259,13 +259,17 @@ impl Thread {
         newest
     }
 
-    /// Takes the newest lock out if it is the one with this address and not pinned.
+    /// Takes the newest lock out if it is the one with this address, taken so, and not pinned.
     #[inline]
-    pub(crate) fn pop(&self, map: usize) -> bool {
+    pub(crate) fn pop(&self, map: usize, which: Which) -> bool {
         let at = self.at.get();
-        let newest = self.map[usize::from(at.depth())].get() == map && at.depth() > 0;
+        if self.map[usize::from(at.depth())].get() != map || at.depth() == 0 {
+            return false;
+        }
+        let (parent, word) = self.last(at);
+        let newest = which.can_be(word);
         if newest {
-            self.at.set(self.last(at).0);
+            self.at.set(parent);
         }
         newest
     }
@@ -297,7 +301,7 @@ impl Thread {
 
     /// A signal handler ends.
     pub(crate) fn resume(&self, interrupted: &Interrupted) {
-        self.remove(INTERRUPT);
+        self.remove(INTERRUPT, Which::Newest);
         let place = self.depth() + 1;
         if place <= DEPTH {
             self.map[place].set(interrupted.map);
@@ -306,15 +310,15 @@ impl Thread {
         }
     }
 
-    /// Takes out the newest entry of this address and puts the newer ones in order
+    /// Takes out the newest entry of this address that was taken so and puts the newer ones in order
     /// (`kernel/locking/lockdep.c: reacquire_held_locks`). Says whether there was one.
-    pub(crate) fn remove(&self, map: usize) -> bool {
+    pub(crate) fn remove(&self, map: usize, which: Which) -> bool {
         let mut at = self.at.get();
         let mut newer: [Word; DEPTH + 1] = [Word(0); DEPTH + 1];
         while at.depth() > 0 {
             let place = usize::from(at.depth());
             let (parent, word) = self.last(at);
-            if self.map[place].get() & !1 == map {
+            if self.map[place].get() & !1 == map && which.can_be(word) {
                 let top = self.depth();
                 self.at.set(parent);
                 for (place, &word) in newer.iter().enumerate().take(top + 1).skip(place + 1) {
@@ -340,7 +344,7 @@ impl Thread {
         };
         // Who releases it or what was taken after it must look.
         let newer: Vec<HeldLock> = self.entries().take_while(|lock| !lock.is(map)).collect();
-        self.remove(map);
+        self.remove(map, Which::Newest);
         for _ in &newer {
             self.at.set(self.last(self.at.get()).0);
         }
@@ -372,7 +376,7 @@ fn freed_slow(thread: &Thread, map: &Map) {
         warn::held_lock_freed(thread, &lock, size_of_val(map));
         timing::freed(map);
         // What is there next is another lock.
-        thread.remove(map.address());
+        thread.remove(map.address(), Which::Newest);
     }
 }
 

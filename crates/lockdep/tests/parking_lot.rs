@@ -186,6 +186,42 @@ fn to_upgrade_is_to_wait_for_readers() {
     );
 }
 
+/// Who holds a lock in two ways and gives up the older hold keeps the newer one, and the other way round.
+#[test]
+fn a_guard_ends_its_own_hold() {
+    let grade = |name: &'static str, keeps_upgradable: bool| {
+        let (lock, inner) = (rwlock(name), mutex("pl two ways inner"));
+        both_orders(
+            || {
+                if keeps_upgradable {
+                    let read = lock.read_recursive();
+                    let _upgradable = lock.upgradable_read();
+                    drop(read);
+                    drop(inner.lock());
+                } else {
+                    let upgradable = lock.upgradable_read();
+                    let _read = lock.read_recursive();
+                    drop(upgradable);
+                    drop(inner.lock());
+                }
+            },
+            || {
+                let _inner = inner.lock();
+                drop(lock.upgradable_read());
+            },
+        );
+        let reports = lockdep::reports();
+        let circle = reports.iter().find(|report| {
+            report.kind() == ReportKind::Circular && report.signature().contains(name)
+        });
+        circle.unwrap().grade()
+    };
+    let upgradable = grade("pl two ways upgradable", true);
+    assert_eq!(upgradable, Some(Grade::Deadlock), "one waits for the other");
+    let read = grade("pl two ways read", false);
+    assert_eq!(read, Some(Grade::SingleThread), "nobody writes");
+}
+
 #[test]
 fn an_upgrade_that_fails_keeps_the_read() {
     let lock = rwlock("pl kept");

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 #![cfg(not(feature = "off"))]
 
-use std::sync::Barrier;
+use std::sync::{Barrier, LazyLock};
 use std::thread;
 
 use lockdep::ww::{WwClass, WwError, WwMutex};
@@ -130,7 +130,9 @@ fn contexts_do_not_nest_nor_locks_without_one() {
 fn the_rules_for_contexts() {
     static CLASS: WwClass = WwClass::wound_wait("ww rules");
     static OTHER: WwClass = WwClass::wound_wait("ww others");
-    let lock = WwMutex::new(&CLASS, ());
+    // It is never given up, so it is never given back either.
+    static LOCK: LazyLock<WwMutex<()>> = LazyLock::new(|| WwMutex::new(&CLASS, ()));
+    let lock = &*LOCK;
     let broken = |what: &str| kinds(what) == [ReportKind::Assertion];
     {
         let context = OTHER.context();
@@ -149,7 +151,6 @@ fn the_rules_for_contexts() {
         std::mem::forget(lock.lock_slow(&context));
     }
     assert!(broken("ww_acquire_fini of a context that holds locks"));
-    std::mem::forget(lock);
     lockdep::raw::assert_no_locks_held();
 }
 

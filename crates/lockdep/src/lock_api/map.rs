@@ -6,7 +6,7 @@ use std::{mem, panic::Location, sync::OnceLock};
 #[cfg(not(feature = "off"))]
 use crate::class::{Class, Map, Wait};
 #[cfg(not(feature = "off"))]
-use crate::thread::{self, How, Mode, Request, ip};
+use crate::thread::{self, How, Mode, Request, Which, ip};
 #[cfg(not(feature = "off"))]
 use crate::timing;
 
@@ -112,9 +112,9 @@ impl RawMap {
 
     /// Before the lock is given up.
     #[inline]
-    pub(super) fn release(&self) {
+    pub(super) fn release(&self, which: Which) {
         if let Some(map) = self.known() {
-            thread::release(map);
+            thread::release(map, which);
         }
     }
 }
@@ -123,7 +123,7 @@ impl RawMap {
 #[cfg(feature = "off")]
 mod off {
     use crate::class::Class;
-    use crate::thread::Mode;
+    use crate::thread::{Mode, Which};
 
     #[derive(Debug)]
     pub(in crate::lock_api) struct RawMap;
@@ -159,6 +159,6 @@ mod off {
 
         pub(in crate::lock_api) fn acquired(&self, _: Mode) {}
 
-        pub(in crate::lock_api) fn release(&self) {}
+        pub(in crate::lock_api) fn release(&self, _: Which) {}
     }
 }

@@ -7,7 +7,7 @@ use lock_api::{GuardNoSend, RawMutexFair, RawMutexTimed};
 
 use super::map::RawMap;
 use crate::class::Class;
-use crate::thread::Mode;
+use crate::thread::{Mode, Which};
 
 /// The raw mutex `R` with its order checked, for `lock_api::Mutex` and `lock_api::ReentrantMutex`.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 
     #[inline]
     unsafe fn unlock(&self) {
-        self.map.release();
+        self.map.release(Which::Newest);
         // SAFETY: the caller holds this lock, so the inner one is held.
         unsafe { self.inner.unlock() }
     }
@@ -90,7 +90,7 @@ unsafe impl<R: lock_api::RawMutex> lock_api::RawMutex for RawMutex<R> {
 unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
-        self.map.release();
+        self.map.release(Which::Newest);
         // SAFETY: the caller holds this lock, so the inner one is held.
         unsafe { self.inner.unlock_fair() }
     }
@@ -98,7 +98,7 @@ unsafe impl<R: RawMutexFair> RawMutexFair for RawMutex<R> {
     #[track_caller]
     #[inline]
     unsafe fn bump(&self) {
-        self.map.release();
+        self.map.release(Which::Newest);
         self.map.wait(Mode::Write);
         // SAFETY: the caller holds this lock, so the inner one is held.
         unsafe { self.inner.bump() }

@@ -11,7 +11,7 @@ use lock_api::{
 
 use super::map::RawMap;
 use crate::class::Class;
-use crate::thread::Mode;
+use crate::thread::{Mode, Which};
 
 /// The raw reader-writer lock `R` with its order checked, for `lock_api::RwLock`.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        self.map.release();
+        self.map.release(Which::Reader);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_shared() }
     }
@@ -104,7 +104,7 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Write));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_exclusive() }
     }
@@ -124,14 +124,14 @@ unsafe impl<R: lock_api::RawRwLock> lock_api::RawRwLock for RawRwLock<R> {
 unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     #[inline]
     unsafe fn unlock_shared_fair(&self) {
-        self.map.release();
+        self.map.release(Which::Reader);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_shared_fair() }
     }
 
     #[inline]
     unsafe fn unlock_exclusive_fair(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Write));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_exclusive_fair() }
     }
@@ -139,7 +139,7 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn bump_shared(&self) {
-        self.map.release();
+        self.map.release(Which::Reader);
         self.map.wait(Mode::Read);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.bump_shared() }
@@ -148,7 +148,7 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn bump_exclusive(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Write));
         self.map.wait(Mode::Write);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.bump_exclusive() }
@@ -240,7 +240,7 @@ unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for RawRwLock<R> {
     unsafe fn downgrade(&self) {
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.downgrade() };
-        self.map.release();
+        self.map.release(Which::As(Mode::Write));
         self.map.acquired(Mode::Read);
     }
 }
@@ -266,7 +266,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_upgradable() }
     }
@@ -275,7 +275,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn upgrade(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         self.map.wait(Mode::Write);
         self.map.take(
             // SAFETY: the caller holds this lock in this way, so the inner one is held so.
@@ -291,7 +291,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         let upgraded = unsafe { self.inner.try_upgrade() };
         if upgraded {
-            self.map.release();
+            self.map.release(Which::As(Mode::Upgradable));
             self.map.acquired(Mode::Write);
         }
         upgraded
@@ -302,7 +302,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for RawRwLock<R> {
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     #[inline]
     unsafe fn unlock_upgradable_fair(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.unlock_upgradable_fair() }
     }
@@ -310,7 +310,7 @@ unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn bump_upgradable(&self) {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         self.map.wait(Mode::Upgradable);
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.bump_upgradable() }
@@ -324,7 +324,7 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
     unsafe fn downgrade_upgradable(&self) {
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.downgrade_upgradable() };
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         self.map.acquired(Mode::Read);
     }
 
@@ -333,7 +333,7 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for RawRwLoc
     unsafe fn downgrade_to_upgradable(&self) {
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         unsafe { self.inner.downgrade_to_upgradable() };
-        self.map.release();
+        self.map.release(Which::As(Mode::Write));
         self.map.acquired(Mode::Upgradable);
     }
 }
@@ -359,7 +359,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn try_upgrade_for(&self, timeout: R::Duration) -> bool {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         let attempt = || unsafe { self.inner.try_upgrade() };
         // SAFETY: as above; the attempt, if there was one, has changed nothing.
@@ -374,7 +374,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for RawRwLock<R> {
     #[track_caller]
     #[inline]
     unsafe fn try_upgrade_until(&self, timeout: R::Instant) -> bool {
-        self.map.release();
+        self.map.release(Which::As(Mode::Upgradable));
         // SAFETY: the caller holds this lock in this way, so the inner one is held so.
         let attempt = || unsafe { self.inner.try_upgrade() };
         // SAFETY: as above; the attempt, if there was one, has changed nothing.

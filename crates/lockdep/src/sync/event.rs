@@ -11,7 +11,7 @@ use std::panic::Location;
 use super::lock_map::{LockMap, LockMapGuard};
 use crate::chain::Word;
 use crate::class::{Class, Map, Wait};
-use crate::thread::{self, How, Mode, Request};
+use crate::thread::{self, How, Mode, Request, Which};
 use crate::timing;
 
 /// What threads wait for, and others promise.
@@ -56,7 +56,7 @@ impl Event {
             ip,
         };
         while map.is_held(None) {
-            thread::release(map);
+            thread::release(map, Which::Newest);
             promises.count += 1;
         }
         // Events of one class are in no order: who passes on what it receives waits for one and has promised another.

@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::class::{Class, Map, Wait};
-use crate::thread::{self, Mode, Release, Request, ip};
+use crate::thread::{self, Mode, Release, Request, Which, ip};
 use crate::timing;
 use crate::warn;
 
@@ -203,7 +203,7 @@ impl Drop for AcquireContext<'_> {
             self.age.ended.store(true, Relaxed);
             self.wrong("ww_acquire_fini of a context that holds locks: ");
         }
-        thread::release(&self.map);
+        thread::release(&self.map, Which::Newest);
     }
 }
 

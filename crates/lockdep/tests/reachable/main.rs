@@ -19,7 +19,7 @@ use std::sync::Mutex;
 
 use explore::{Circle, Explorer};
 use lockdep::Grade;
-use program::{Kind, Program};
+use program::{Kind, Op, Program};
 
 /// What became of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +151,30 @@ fn verdicts_about_upgradable_readers_are_too() {
     let first = from_environment("LOCKDEP_SEED", 1);
     let count = from_environment("LOCKDEP_PROGRAMS", 1_500) / 3;
     compare(first, count, Program::random_upgradable);
+}
+
+/// Who holds a lock in two modes gives up either one first.
+#[test]
+fn the_hold_that_ends_is_the_one_that_was_meant() {
+    compare(23_624, 1, Program::random_upgradable);
+    let outcome = |first: &str| {
+        let threads = [first, "B uA -A -B"];
+        let mut program = Program::parse(&[Kind::Recursive; 2], &threads);
+        // The older hold of A, where `parse` has the newest.
+        let older = program.threads[0].iter_mut().find_map(|op| match op {
+            Op::Release { id } => Some(id),
+            Op::Acquire { .. } => None,
+        });
+        *older.unwrap() = 0;
+        let Some(Op::Release { id }) = program.threads[0].last_mut() else {
+            panic!("every acquisition is released");
+        };
+        *id = 1;
+        run(&program).1
+    };
+    assert_eq!(outcome("RA uA -A B -B -A"), Outcome::Found);
+    let single = Outcome::Over(Some(Grade::SingleThread));
+    assert_eq!(outcome("uA RA -A B -B -A"), single);
 }
 
 /// Who wants to be able to become a writer waits for who is: no writer is needed.

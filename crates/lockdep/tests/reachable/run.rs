@@ -26,13 +26,13 @@ enum Guard<'a> {
     Write {
         _guard: lockdep::RwLockWriteGuard<'a, ()>,
     },
-    Recursive(&'a LockdepMap),
+    Recursive(&'a LockdepMap, Mode),
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if let Self::Recursive(map) = self {
-            map.release();
+        if let Self::Recursive(map, mode) = self {
+            map.release_as(*mode);
         }
     }
 }
@@ -76,7 +76,8 @@ impl Lock {
                     attempt,
                     ..Acquire::default()
                 };
-                map.acquire(acquire).ok().map(|()| Guard::Recursive(map))
+                let taken = map.acquire(acquire).ok();
+                taken.map(|()| Guard::Recursive(map, mode))
             }
         }
     }
