@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lockdep::Mutex;
+use netlink::genl::SendError;
 
 /// `LINKTYPE_NETLINK`.
 const LINK_TYPE: u32 = 253;
@@ -51,16 +52,31 @@ impl Capture {
 
     /// Writes a datagram to the machine down.
     pub(crate) fn heard(&self, netns_cookie: u64, datagram: &[u8]) {
-        self.around(To::Kernel, netns_cookie, datagram, || true);
+        let _ = self.around(To::Kernel, netns_cookie, datagram, || Ok(()));
     }
 
-    /// Writes a datagram to a client down, and lets `send` send it; what was not sent is not in the file. Nobody sees an answer whose
-    /// record is still to come.
-    pub(crate) fn said(&self, netns_cookie: u64, datagram: &[u8], send: impl FnOnce() -> bool) {
-        self.around(To::Client, netns_cookie, datagram, send);
+    /// Writes a datagram to a client down, and lets `send` send it: nobody sees an answer whose record is still to come. What a full
+    /// queue or a closed socket refused is not in the file, except the end of an answer whose client had read enough: a kernel has
+    /// queued all of it before the client can go.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub(crate) fn said(
+        &self,
+        netns_cookie: u64,
+        datagram: &[u8],
+        send: impl FnOnce() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        self.around(To::Client, netns_cookie, datagram, send)
     }
 
-    fn around(&self, to: To, netns_cookie: u64, datagram: &[u8], send: impl FnOnce() -> bool) {
+    fn around(
+        &self,
+        to: To,
+        netns_cookie: u64,
+        datagram: &[u8],
+        send: impl FnOnce() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -82,9 +98,19 @@ impl Capture {
         // A full disk must not stop the machine; the file is short then.
         let start = file.stream_position();
         let _ = file.write_all(&record);
-        if let (false, Ok(start)) = (send(), start) {
+        let sent = send();
+        let kept = sent.is_ok() || (sent == Err(SendError::Gone) && is_answer(datagram));
+        if let (false, Ok(start)) = (kept, start) {
             let _ = file.set_len(start);
             let _ = file.seek(SeekFrom::Start(start));
         }
+        sent
     }
+}
+
+/// Whether a datagram is for one client (`nlmsg_pid`); notifications are for port 0.
+fn is_answer(datagram: &[u8]) -> bool {
+    datagram
+        .get(12..16)
+        .is_some_and(|pid| pid != 0_u32.to_ne_bytes())
 }

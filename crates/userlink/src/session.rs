@@ -98,19 +98,15 @@ pub(crate) struct Queue {
 
 impl Transport for Queue {
     fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        let mut sent = Ok(());
-        let mut send = || {
-            sent = self.client.try_send(datagram);
-            sent.is_ok()
+        let send = || match self.client.try_send(datagram) {
+            Ok(()) => Ok(()),
+            Err(Errno::AGAIN) => Err(SendError::Full),
+            Err(_) => Err(SendError::Gone),
         };
         match &self.capture {
             Some(capture) => capture.said(self.client.netns_cookie(), datagram, send),
-            None => _ = send(),
+            None => send(),
         }
-        sent.map_err(|errno| match errno {
-            Errno::AGAIN => SendError::Full,
-            _ => SendError::Gone,
-        })
     }
 }
 
