@@ -201,7 +201,7 @@ impl Sender {
     ///
     /// # Errors
     /// `EINVAL`: no namespace has this id, or none that this machine has met.
-    pub fn netns_by_id(&self, wire: &crate::netns::Wire, nsid: i32) -> Result<NetnsRef> {
+    pub fn netns_by_id(&self, wire: &crate::wire::Wire, nsid: i32) -> Result<NetnsRef> {
         let cookie = wire.cookie_by_id(self.socket.netns_cookie(), nsid)?;
         let namespace = crate::netns::open_by_cookie(cookie).map_err(|_| Errno::INVAL)?;
         self.netns_ref(namespace)

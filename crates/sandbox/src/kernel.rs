@@ -11,11 +11,11 @@ use crate::client;
 use crate::ctl;
 use crate::error::Error;
 use crate::files::{self, Trees};
-use crate::netns::Wire;
 use crate::relay::Pump;
 use crate::service::Service;
 use crate::slots::Slots;
 use crate::sys;
+use crate::wire::Wire;
 
 /// What the kernel process has when its machine is built.
 #[derive(Debug)]

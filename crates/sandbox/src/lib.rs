@@ -14,9 +14,10 @@
 //! | the supervisor | `filter`, `supervisor`, `opener` |
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
-//! | namespaces and devices | `netns`, `tap`, `rtnl`, [`fib`] |
+//! | namespaces and devices | `netns`, `wire`, `tap`, `rtnl`, [`fib`] |
 //! | sysfs and debugfs | `files` |
 //! | the control socket | [`ctl`] |
+//! | under all of them | `sys` |
 
 mod announce;
 mod caller;
@@ -41,13 +42,15 @@ mod supervisor;
 mod sys;
 mod tap;
 mod userns;
+mod wire;
 
 pub use caller::{NetnsRef, Sender};
 pub use client::ClientSocket;
 pub use error::Error;
 pub use kernel::{KernelSide, RouteLimits};
 pub use launch::{Options, Outcome, run};
-pub use netns::{Event, Events, Wire, cookie_of, open_by_cookie};
+pub use netns::{cookie_of, open_by_cookie};
 pub use service::{Service, Session};
 pub use slots::SocketOptions;
 pub use tap::Taps;
+pub use wire::{Event, Events, Wire};

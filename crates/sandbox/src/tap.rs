@@ -15,9 +15,10 @@ use rustix::io::Errno;
 use crate::creds::NamespaceId;
 use crate::error::Error;
 use crate::files::graft;
-use crate::netns::{self, Inner, Wire};
+use crate::netns;
 use crate::rtnl::{self, IfReq, Request, Route};
 use crate::sys::{self, Result};
+use crate::wire::{Inner, Wire};
 
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const TUNGETIFF: libc::Ioctl = 0x8004_54d2_u32 as libc::Ioctl;
@@ -410,7 +411,7 @@ impl RealNetdev for Tap {
 mod tests {
 
     use super::*;
-    use crate::netns::{Event, Events};
+    use crate::wire::{Event, Events};
 
     /// A new network namespace, of which nothing but the descriptor is left.
     fn namespace() -> (OwnedFd, u64) {
