@@ -77,10 +77,9 @@ fn put_stats(
 
 /// Tells the users of the instance's namespace that it is there, has changed, or goes.
 pub(crate) fn notify(objects: &Objects<'_>, cmd: u8) {
-    let devlink = objects.devlink();
-    if objects.is_registered() {
-        devlink.notify_send(None, cmd, |w| fill(w, objects));
-    }
+    objects
+        .devlink()
+        .notify_send(None, cmd, |w| fill(w, objects));
 }
 
 // The handlers.

@@ -56,10 +56,9 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>, status: Option<Status<'_>>) -
 // Notifications.
 
 fn notify(objects: &Objects<'_>, cmd: u8, status: Option<Status<'_>>) {
-    let devlink = objects.devlink();
-    if objects.is_registered() {
-        devlink.notify_send(None, cmd, |w| fill(w, objects, status));
-    }
+    objects
+        .devlink()
+        .notify_send(None, cmd, |w| fill(w, objects, status));
 }
 
 // The handler.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink, Objects};
 use crate::nested::Rel;
-use crate::netlink::warn;
+use crate::netlink::{dump_items, warn};
 use crate::notify::Order;
 
 /// Where a line card is on its way (`enum devlink_linecard_state`).
@@ -176,7 +176,7 @@ impl Linecard {
 
     /// With the state locked, so that the notifications come in the order of the states.
     fn notify_locked(&self, locked: &StateLocked, cmd: u8) {
-        if self.devlink.is_registered() && self.devlink.notify_need() {
+        if self.devlink.notify_need() {
             self.devlink
                 .notify_send(None, cmd, |w| self.fill(w, locked));
         }
@@ -221,17 +221,10 @@ pub(crate) fn get_dump_one(
     cursor: &mut DumpCursor,
     batch: &mut Batch<'_>,
 ) -> netlink::Result {
-    for (at, linecard) in (0..).zip(&devl.state.linecards) {
-        if at < cursor.index {
-            continue;
-        }
+    dump_items(&devl.state.linecards, cursor, |linecard| {
         let locked = linecard.locked();
-        if let Err(error) = batch.put(cmd::LINECARD_NEW, |w| linecard.fill(w, &locked)) {
-            cursor.index = at;
-            return Err(error);
-        }
-    }
-    Ok(())
+        batch.put(cmd::LINECARD_NEW, |w| linecard.fill(w, &locked))
+    })
 }
 
 /// `net/devlink/linecard.c: devlink_nl_linecard_set_doit`

@@ -332,9 +332,25 @@ fn dump_one(
         cmd::REGION_GET => region::get_dump_one(devl, cursor, batch),
         cmd::RESOURCE_DUMP => resource::dump_one(devl, request, cursor, batch),
         cmd::HEALTH_REPORTER_GET => health::get_dump_one(devl, request, cursor, batch),
-        // Nobody has one of those that are not built.
+        // Parameters of ports: nobody has any.
         _ => Ok(()),
     }
+}
+
+/// Puts the objects of a list into a dump, from the place at which the cursor stands; it is left at the one that did not fit.
+pub(crate) fn dump_items<T>(
+    items: impl IntoIterator<Item = T>,
+    cursor: &mut DumpCursor,
+    mut put: impl FnMut(T) -> netlink::Result,
+) -> netlink::Result {
+    let from = usize::try_from(cursor.index).unwrap_or(usize::MAX);
+    for (at, item) in items.into_iter().enumerate().skip(from) {
+        if let Err(error) = put(item) {
+            cursor.index = at as u64;
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// `net/devlink/port.c: devlink_port_get_from_attrs`

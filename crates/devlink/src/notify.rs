@@ -1,9 +1,8 @@
 //! Notifications: what goes to the multicast group `config`, to whom, and in which order.
 //!
 //! A notification goes to the namespace that the instance is in, and from kernel 6.8 on it is not even built when nobody there
-//! listens. While the
-//! instance is not registered there are none: the whole set comes when it is registered, or enters a namespace
-//! ([`register`]), and goes in reverse order ([`unregister`]).
+//! listens. While the instance is not registered there are none: the whole set comes when it is registered, or enters a
+//! namespace ([`register`]), and goes in reverse order ([`unregister`]).
 //!
 //! A socket can ask for a part of them with `NOTIFY_FILTER_SET`. A filter compares only what it names *and* the object has:
 //! a port filter lets pass what is no port.
@@ -67,25 +66,33 @@ impl Filter {
 }
 
 impl Devlink {
-    /// Whether anybody in the instance's namespace listens; nothing is prepared for nobody.
+    /// Whether there is anybody to tell: the instance is registered and somebody in its namespace listens. For those who have
+    /// something to prepare, or getters to call, before they [send](Self::notify_send).
     pub(crate) fn notify_need(&self) -> bool {
+        self.is_registered() && self.has_listeners()
+    }
+
+    fn has_listeners(&self) -> bool {
         self.subsystem()
             .handle()
             .is_some_and(|handle| handle.has_listeners(CONFIG, genl::NetId(self.net().id().0)))
     }
 
-    /// Sends a notification about the instance, or about its port of this number. One that cannot be built is dropped, as the
-    /// kernel does.
+    /// Sends a notification about the instance, or about its port of this number, if the instance is registered. One that cannot
+    /// be built is dropped, as the kernel does.
     pub(crate) fn notify_send(
         &self,
         port_index: Option<u32>,
         cmd: u8,
         fill: impl FnOnce(&mut Writer<'_>) -> netlink::Result,
     ) {
+        if !self.is_registered() {
+            return;
+        }
         let Some(handle) = self.subsystem().handle() else {
             return;
         };
-        if !self.kernel().has(NEED_IS_ASKED) && !self.notify_need() {
+        if !self.kernel().has(NEED_IS_ASKED) && !self.has_listeners() {
             // Built all the same, and drivers notice: their counters are read.
             let mut unheard = Vec::new();
             _ = fill(&mut Writer::new(

@@ -221,7 +221,7 @@ fn put_value(
 
 fn notify(objects: &Objects<'_>, item: &ParamItem, cmd: u8) {
     let devlink = objects.devlink();
-    if !objects.is_registered() || !devlink.notify_need() {
+    if !devlink.notify_need() {
         return;
     }
     // A parameter that cannot be read now is left out, as in a dump.

@@ -200,7 +200,7 @@ impl Port {
 
 impl Port {
     pub(crate) fn notify(&self, cmd: u8) {
-        if self.devlink.is_registered() && self.devlink.notify_need() {
+        if self.devlink.notify_need() {
             self.devlink.notify_send(Some(self.index), cmd, |w| {
                 self.fill(w, &mut ExtAck::default())
             });

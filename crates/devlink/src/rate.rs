@@ -228,7 +228,7 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>, item: &RateItem) -> netlink::
 
 fn notify(objects: &Objects<'_>, item: &RateItem, cmd: u8) {
     let devlink = objects.devlink();
-    if objects.is_registered() && devlink.notify_need() {
+    if devlink.notify_need() {
         devlink.notify_send(None, cmd, |w| fill(w, objects, item));
     }
 }

@@ -16,6 +16,7 @@ use netlink::{Attrs, Error, KernelVersion, RawAttr, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Devlink, Objects};
+use crate::netlink::dump_items;
 use crate::notify::Order;
 
 mod ids;
@@ -141,7 +142,7 @@ impl Region {
 impl Region {
     /// Tells that the region, or one of its snapshots, has come or goes. Filters by port do not see these as a port's.
     fn notify(&self, snapshot: Option<u32>, cmd: u8) {
-        if self.devlink.is_registered() && self.devlink.notify_need() {
+        if self.devlink.notify_need() {
             self.devlink
                 .notify_send(None, cmd, |w| self.fill_event(w, snapshot));
         }
@@ -177,13 +178,9 @@ pub(crate) fn get_dump_one(
     batch: &mut Batch<'_>,
 ) -> netlink::Result {
     let regions = devl.state.regions.values().flatten();
-    for (place, region) in (0..).zip(regions).skip_while(|&(at, _)| at < cursor.index) {
-        if let Err(error) = batch.put(cmd::REGION_GET, |w| region.fill(w)) {
-            cursor.index = place;
-            return Err(error);
-        }
-    }
-    Ok(())
+    dump_items(regions, cursor, |region| {
+        batch.put(cmd::REGION_GET, |w| region.fill(w))
+    })
 }
 
 /// `net/devlink/region.c: devlink_nl_region_del_doit`

@@ -14,7 +14,7 @@ use netlink::{Error, ExtAck, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use crate::core::{Devl, Objects};
-use crate::netlink::warn;
+use crate::netlink::{dump_items, warn};
 use crate::notify::Order;
 
 mod definition;
@@ -100,10 +100,9 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>, item: &TrapItem) -> netlink::
 // Notifications.
 
 fn notify(objects: &Objects<'_>, item: &TrapItem, cmd: u8) {
-    let devlink = objects.devlink();
-    if objects.is_registered() {
-        devlink.notify_send(None, cmd, |w| fill(w, objects, item));
-    }
+    objects
+        .devlink()
+        .notify_send(None, cmd, |w| fill(w, objects, item));
 }
 
 pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
@@ -131,22 +130,6 @@ pub(crate) fn get_dump_one(
     dump_items(&devl.state.traps, cursor, |item| {
         batch.put(cmd::TRAP_NEW, |w| fill(w, devl, item))
     })
-}
-
-/// Puts the items of a list, from the place at which the cursor stands.
-fn dump_items<T>(
-    items: &[T],
-    cursor: &mut DumpCursor,
-    mut put: impl FnMut(&T) -> netlink::Result,
-) -> netlink::Result {
-    let from = usize::try_from(cursor.index).unwrap_or(usize::MAX);
-    for (index, item) in items.iter().enumerate().skip(from) {
-        if let Err(error) = put(item) {
-            cursor.index = index as u64;
-            return Err(error);
-        }
-    }
-    Ok(())
 }
 
 /// `net/devlink/trap.c: devlink_nl_trap_set_doit`

@@ -36,7 +36,7 @@ impl Reporter {
 
     /// Tells that the reporter's state has changed.
     pub(super) fn notify(&self) {
-        if self.devlink.is_registered() && self.devlink.notify_need() {
+        if self.devlink.notify_need() {
             self.devlink
                 .notify_send(self.port, cmd::HEALTH_REPORTER_RECOVER, |w| self.fill(w));
         }

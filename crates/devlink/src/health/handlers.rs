@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::{Fmsg, Reporter};
 use crate::core::{Devl, Objects};
+use crate::netlink::dump_items;
 
 /// The reporter that a request names: of a port if there is one of the number given, else of the instance
 /// (`devlink_health_reporter_get_from_attrs`).
@@ -74,16 +75,9 @@ pub(crate) fn get_dump_one(
     let reporters = owners
         .filter(|&(&owner, _)| show.shows(owner))
         .flat_map(|(_, reporters)| reporters);
-    for (place, reporter) in (0..)
-        .zip(reporters)
-        .skip_while(|&(at, _)| at < cursor.index)
-    {
-        if let Err(error) = batch.put(cmd::HEALTH_REPORTER_GET, |w| reporter.fill(w)) {
-            cursor.index = place;
-            return Err(error);
-        }
-    }
-    Ok(())
+    dump_items(reporters, cursor, |reporter| {
+        batch.put(cmd::HEALTH_REPORTER_GET, |w| reporter.fill(w))
+    })
 }
 
 /// Whether a dump that has come to its end begins again, for the ports' reporters, as kernel 6.1 does. The cursor's offset counts.

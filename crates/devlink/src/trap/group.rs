@@ -7,10 +7,9 @@ use netlink::{Error, Writer, attr, cmd};
 use rustix::io::Errno;
 
 use super::stats::TrapStats;
-use super::{
-    GenericTrapGroup, TrapAction, TrapGroup, TrapType, action_from, action_set, dump_items,
-};
+use super::{GenericTrapGroup, TrapAction, TrapGroup, TrapType, action_from, action_set};
 use crate::core::{Devl, Objects};
+use crate::netlink::dump_items;
 use crate::notify::Order;
 
 /// A registered trap group (`struct devlink_trap_group_item`).
@@ -67,10 +66,9 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>, item: &TrapGroupItem) -> netl
 // Notifications.
 
 fn notify(objects: &Objects<'_>, item: &TrapGroupItem, cmd: u8) {
-    let devlink = objects.devlink();
-    if objects.is_registered() {
-        devlink.notify_send(None, cmd, |w| fill(w, objects, item));
-    }
+    objects
+        .devlink()
+        .notify_send(None, cmd, |w| fill(w, objects, item));
 }
 
 pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {

@@ -4,8 +4,9 @@ use netlink::genl::{Batch, DumpCursor, Reply, Request};
 use netlink::{Error, Writer, attr, cmd};
 use rustix::io::Errno;
 
-use super::{TrapPolicer, dump_items};
+use super::TrapPolicer;
 use crate::core::{Devl, Objects};
+use crate::netlink::dump_items;
 use crate::notify::Order;
 
 /// A registered trap policer (`struct devlink_trap_policer_item`).
@@ -63,10 +64,9 @@ fn fill(w: &mut Writer<'_>, objects: &Objects<'_>, item: &TrapPolicerItem) -> ne
 // Notifications.
 
 fn notify(objects: &Objects<'_>, item: &TrapPolicerItem, cmd: u8) {
-    let devlink = objects.devlink();
-    if objects.is_registered() {
-        devlink.notify_send(None, cmd, |w| fill(w, objects, item));
-    }
+    objects
+        .devlink()
+        .notify_send(None, cmd, |w| fill(w, objects, item));
 }
 
 pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
