@@ -10,13 +10,14 @@
 //!   of an instance
 //! * [`info`], [`flash`], [`selftests`]: what firmware the device has, how it gets another, how it tests itself
 //! * `notify`: what goes to whom, in which order; `netlink`: the family, which finds and locks what a request is about
-//! * [`ops`]: what a driver does for its instance
+//! * [`ops`]: what a driver does for its instance; `bit_set`: what it says that it can
 //!
 //! The locking in one paragraph: an instance's lock comes after `pernet_ops_rwsem` and the lock of its device and before
 //! everything a driver or the network devices have. What is called `devl_*` in the kernel is a method of the locked
 //! instance here, and the token it carries lets a driver take only what may follow; a driver that, in its `reload_down`,
 //! registers or unregisters a *global* netdevice notifier does not compile, because that takes `pernet_ops_rwsem`.
 
+mod bit_set;
 pub mod core;
 pub mod dev;
 pub mod dpipe;

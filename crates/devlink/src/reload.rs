@@ -8,7 +8,6 @@
 //! other namespace has happened and is not taken back; an error of `reload_up` marks the instance "reload failed", it stays
 //! registered, and another reload is the way out.
 
-use std::fmt;
 use std::sync::Arc;
 
 use net_core::{Net, NetId};
@@ -16,6 +15,7 @@ use netlink::genl::{Caller, NetnsRef, Reply, Request};
 use netlink::{Attrs, Bitfield32, Error, ExtAck, KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
+use crate::bit_set::bit_set;
 use crate::core::{Devl, Objects};
 use crate::ops::Ops;
 use crate::{dev, notify, resource};
@@ -60,48 +60,6 @@ impl ReloadLimit {
     pub const ALL: [Self; 2] = [Self::Unspec, Self::NoReset];
 }
 
-macro_rules! bit_set {
-    ($(#[$doc:meta])* $set:ident of $item:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq)]
-        pub struct $set(u32);
-
-        impl $set {
-            /// None of them.
-            pub const NONE: Self = Self(0);
-
-            /// Exactly these.
-            #[must_use]
-            pub const fn of(items: &[$item]) -> Self {
-                let (mut bits, mut i) = (0, 0);
-                while i < items.len() {
-                    bits |= 1 << items[i] as u32;
-                    i += 1;
-                }
-                Self(bits)
-            }
-
-            /// Whether `item` is one of them.
-            #[must_use]
-            pub const fn contains(self, item: $item) -> bool {
-                self.0 & (1 << item as u32) != 0
-            }
-
-            /// The bits as on the wire: bit n is the item of number n.
-            #[must_use]
-            pub const fn bits(self) -> u32 {
-                self.0
-            }
-        }
-
-        impl fmt::Debug for $set {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_set().entries($item::ALL.iter().filter(|&&item| self.contains(item))).finish()
-            }
-        }
-    };
-}
-
 bit_set! {
     /// A set of reload actions.
     ReloadActions of ReloadAction
@@ -109,6 +67,13 @@ bit_set! {
 bit_set! {
     /// A set of reload limits.
     ReloadLimits of ReloadLimit
+}
+
+impl ReloadActions {
+    /// The bits as on the wire: bit n is the action of number n.
+    const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 /// What a driver is told at the beginning of a reload.

@@ -6,6 +6,7 @@ use netlink::{Attrs, ExtAck, attr};
 use rustix::io::Errno;
 
 use super::{Flavour, FnOpstate, FnState, Port};
+use crate::bit_set::bit_set;
 use crate::core::Devl;
 
 /// An operation that a port may have or not, where the core must know before it calls.
@@ -36,30 +37,9 @@ pub enum PortOp {
     FnStateSet,
 }
 
-/// The operations that a port has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortOpSet(u16);
-
-impl PortOpSet {
-    /// No operation.
-    pub const NONE: Self = Self(0);
-
-    /// Exactly these.
-    #[must_use]
-    pub const fn of(ops: &[PortOp]) -> Self {
-        let (mut bits, mut i) = (0, 0);
-        while i < ops.len() {
-            bits |= 1 << ops[i] as u16;
-            i += 1;
-        }
-        Self(bits)
-    }
-
-    /// Whether `op` is one of them.
-    #[must_use]
-    pub const fn contains(self, op: PortOp) -> bool {
-        self.0 & (1 << op as u16) != 0
-    }
+bit_set! {
+    /// The operations that a port has.
+    PortOpSet of PortOp
 }
 
 /// What a driver does for the commands on a port (`struct devlink_port_ops`).

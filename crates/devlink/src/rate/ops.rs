@@ -7,6 +7,7 @@ use netlink::{Attrs, Error, ExtAck, attr};
 use rustix::io::Errno;
 
 use super::{Rate, RateKind};
+use crate::bit_set::bit_set;
 use crate::core::Devl;
 
 /// Number of traffic classes that shares are given to (`DEVLINK_RATE_TCS_MAX`).
@@ -59,35 +60,16 @@ pub enum RateOp {
     NodeParent,
 }
 
-/// The operations that a driver has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RateOpSet(u16);
+bit_set! {
+    /// The operations that a driver has.
+    RateOpSet of RateOp
+}
 
 impl RateOpSet {
-    /// No operation.
-    pub const NONE: Self = Self(0);
-
-    /// Exactly these.
-    #[must_use]
-    pub const fn of(ops: &[RateOp]) -> Self {
-        let (mut bits, mut i) = (0, 0);
-        while i < ops.len() {
-            bits |= 1 << ops[i] as u16;
-            i += 1;
-        }
-        Self(bits)
-    }
-
     /// These and those.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    /// Whether `op` is one of them.
-    #[must_use]
-    pub const fn contains(self, op: RateOp) -> bool {
-        self.0 & (1 << op as u16) != 0
     }
 }
 
