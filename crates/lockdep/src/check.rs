@@ -8,7 +8,7 @@ use crate::chain::Word;
 use crate::class::Wait;
 use crate::graph::{Conflict, Context, Edge, EdgeId, End, Graph, Interrupt, Locker};
 use crate::order::LevelInfo;
-use crate::report::{self, Body, ClassText, Link, LockText, Report, Task, UsageLink};
+use crate::report::{self, Body, ClassText, Identity, Link, LockText, Report, UsageLink};
 use crate::stack::Stack;
 use crate::thread::{HeldLock, Thread};
 
@@ -22,6 +22,8 @@ pub(crate) struct Check<'a> {
     pub(crate) stack: Stack,
     /// The same, for what is remembered.
     pub(crate) kept: Stack,
+    /// Who takes it.
+    pub(crate) identity: Identity,
 }
 
 /// What holding a lock of the same class already amounts to.
@@ -276,7 +278,7 @@ impl Check<'_> {
     fn add_edge(&mut self, prev: &HeldLock, lockers: Locker, reported: bool, descended: bool) {
         let next = &self.next;
         let held = self.graph.made(prev.node).cloned();
-        let task = Task::current();
+        let Identity { comm, tid } = self.identity.clone();
         self.graph.add_edge(Edge {
             from: prev.word.class(),
             to: next.word.class(),
@@ -291,8 +293,8 @@ impl Check<'_> {
                 site: Some(self.site),
                 stack: Some(self.kept.clone()),
             },
-            comm: task.comm,
-            tid: task.tid,
+            comm,
+            tid,
             reported,
             descended,
             bridge: false,

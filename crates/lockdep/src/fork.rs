@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, MutexGuard, Once};
 
 use crate::graph::{self, Graph};
-use crate::report::{self, Report};
+use crate::report::{self, Identity, Report};
 use crate::thread;
 
 /// The validator's locks, held over a `fork`.
@@ -34,7 +34,7 @@ pub(crate) fn prepare() {
     ONCE.call_once(|| {
         // SAFETY: the three functions take no arguments, do not unwind, and may be called at any time. Should there be no memory to
         // register them, forks are as they were.
-        unsafe { libc::pthread_atfork(Some(stop), Some(go_on), Some(go_on)) };
+        unsafe { libc::pthread_atfork(Some(stop), Some(go_on), Some(begin)) };
     });
 }
 
@@ -52,6 +52,11 @@ extern "C" fn stop() {
     };
     // A thread whose values are being destroyed forks without this.
     let _ = AT_REST.try_with(|held| held.replace(Some(at_rest)));
+}
+
+extern "C" fn begin() {
+    Identity::forget();
+    go_on();
 }
 
 extern "C" fn go_on() {

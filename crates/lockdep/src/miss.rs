@@ -12,7 +12,7 @@ use crate::check::Check;
 use crate::class::Map;
 use crate::grade::Verdict;
 use crate::graph::{self, Context, Graph, Interrupt, limits};
-use crate::report::{self, Body, Report};
+use crate::report::{self, Body, Identity, Report};
 use crate::stack::Stack;
 use crate::sync::WouldDeadlock;
 use crate::thread::{HeldLock, How, Request, Thread, Token};
@@ -82,6 +82,7 @@ pub(crate) fn interrupts_opened(thread: &Thread, hard: bool) {
     }
     let mut reports = Vec::new();
     {
+        let identity = Identity::current();
         let mut graph = graph::lock();
         for next in thread.held_here().filter(|lock| lock.word.is_checked()) {
             let (site, stack) = (Location::caller(), Stack::capture());
@@ -96,6 +97,7 @@ pub(crate) fn interrupts_opened(thread: &Thread, hard: bool) {
                 site,
                 stack,
                 kept,
+                identity: identity.clone(),
             };
             if hard {
                 check.mark(Context {
@@ -182,7 +184,7 @@ impl Attempt<'_> {
     /// Says who makes a chain that others made before.
     fn learn(&self, next: &HeldLock) {
         self.thread.busy.set(true);
-        let raised = graph::lock().learn(self.thread, next);
+        let raised = graph::lock().learn(self.thread, next, Identity::current);
         self.thread.busy.set(false);
         report::raised(raised);
     }
@@ -223,6 +225,7 @@ impl Attempt<'_> {
             site,
             stack,
             kept,
+            identity: Identity::current(),
         };
         if let Some(prev) = self.waits_for_itself(&next) {
             check.report_recursion(&prev, "self-deadlock");
@@ -240,13 +243,18 @@ impl Attempt<'_> {
         } else {
             Known::Yes
         };
-        let Check { stack, kept, .. } = check;
+        let Check {
+            stack,
+            kept,
+            identity,
+            ..
+        } = check;
         let made = graph::Made { site, stack: kept };
         // A lock without a class is not known by anything that lasts.
         let from = from.filter(|_| has_class);
         let node = from.and_then(|from| graph.add_chain(from, next.word, known, made));
         next.node = node.unwrap_or(Node::NOWHERE);
-        *raised = graph.learn(thread, &next);
+        *raised = graph.learn(thread, &next, || identity);
         for (what, limit) in graph.take_run_out() {
             let (signature, body) = (format!("limit: {what}"), Body::Limit { what, limit });
             reports.push(report::new(graph, thread, signature, body, stack.clone()));

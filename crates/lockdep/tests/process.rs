@@ -63,6 +63,33 @@ fn a_child_of_a_program_with_threads_goes_on() {
     assert_eq!(hung, 0, "children that did not end well");
 }
 
+#[test]
+fn a_child_has_an_id_of_its_own_in_reports() {
+    lockdep::set_handler(|_| ());
+    learn(); // from now on the thread knows who it is
+    // SAFETY: as above.
+    match unsafe { libc::fork() } {
+        0 => {
+            let pair = [(); 2].map(|()| Mutex::named("both of a child", ()));
+            let _outer = pair[0].lock();
+            let _inner = pair[1].lock();
+            let reports = lockdep::reports();
+            let mine = reports
+                .iter()
+                .find(|report| report.classes().contains(&"both of a child"));
+            let is_me = mine.is_some_and(|report| report.thread().1 == std::process::id() as i32);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(i32::from(!is_me)) };
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: waits for the child just made; `status` outlives the call.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "a report of the child names another thread");
+        }
+    }
+}
+
 static IN_HANDLER: LockdepMap = LockdepMap::new(
     Class::Name(std::borrow::Cow::Borrowed("of a handler")),
     Wait::SPIN,

@@ -1,6 +1,7 @@
 //! The dependencies: what was taken while what was held, by whom, and from where.
 
 use std::panic::Location;
+use std::sync::Arc;
 
 use super::{Graph, limits};
 use crate::chain::Word;
@@ -133,7 +134,7 @@ pub(crate) struct Edge {
     pub(crate) held: End,
     pub(crate) taken: End,
     /// Name and id of the thread that was seen first.
-    pub(crate) comm: String,
+    pub(crate) comm: Arc<str>,
     pub(crate) tid: i32,
     /// It closed a cycle that was reported: it is listed but leads no search, or each cycle would be found many times.
     pub(crate) reported: bool,

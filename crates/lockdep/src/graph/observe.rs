@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{Edge, Graph};
 use crate::grade::{self, Segment, Taken, Verdict, Witness};
-use crate::report::{Report, Task};
+use crate::report::{Identity, Report};
 use crate::thread::{HeldLock, Thread};
 
 /// A dependency keeps so many witnesses at most.
@@ -58,13 +58,23 @@ pub(super) struct Recursion {
 
 impl Graph {
     /// A thread that had not met the chain takes the lock that completes it. Gives the reports whose grade rises.
-    pub(crate) fn learn(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
+    pub(crate) fn learn(
+        &mut self,
+        thread: &Thread,
+        next: &HeldLock,
+        identity: impl FnOnce() -> Identity,
+    ) -> Vec<Arc<Report>> {
         self.note_maker(next.node, Segment::current().thread);
-        self.observe(thread, next)
+        self.observe(thread, next, identity)
     }
 
     /// Leaves a witness with each dependency that this acquisition amounts to, and with the class if it is for writing. Gives the reports whose grade rises.
-    pub(crate) fn observe(&mut self, thread: &Thread, next: &HeldLock) -> Vec<Arc<Report>> {
+    fn observe(
+        &mut self,
+        thread: &Thread,
+        next: &HeldLock,
+        identity: impl FnOnce() -> Identity,
+    ) -> Vec<Arc<Report>> {
         if next.word.is_try() || !next.word.is_checked() {
             return Vec::new();
         }
@@ -82,14 +92,14 @@ impl Graph {
         }
         let mut held: Vec<Taken> = thread.held_here().map(|held| self.taken(&held)).collect();
         held.reverse();
-        let task = Task::current();
+        let Identity { comm, tid } = identity();
         let witness = Witness {
             run: 0,
             segment: Segment::current(),
             held: held.into(),
             taken: self.taken(next),
-            comm: task.comm.into(),
-            tid: task.tid,
+            comm,
+            tid,
         };
         let mut cycles = std::mem::take(&mut self.ungraded);
         for id in edges {

@@ -80,7 +80,7 @@ pub fn graph() -> Graph {
             held_at: site(&edge.held),
             taken_at: site(&edge.taken),
             instances: (edge.held.instance, edge.taken.instance),
-            thread: (edge.comm.clone(), edge.tid),
+            thread: (edge.comm.to_string(), edge.tid),
             reported: edge.reported,
             bridge: edge.bridge,
         });

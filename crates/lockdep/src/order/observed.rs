@@ -92,7 +92,7 @@ pub fn check_observed() -> Vec<OrderViolation> {
                 taken: taken.display_name(),
                 taken_level: taken_level.name,
                 taken_at: edge.taken.site,
-                thread: edge.comm.clone(),
+                thread: edge.comm.to_string(),
             })
         };
         graph

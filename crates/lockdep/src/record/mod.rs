@@ -235,7 +235,7 @@ impl Record {
                 lockers: edge.lockers,
                 held: Place::of(&edge.held, &mut namer),
                 taken: Place::of(&edge.taken, &mut namer),
-                thread: (edge.comm, edge.tid),
+                thread: (edge.comm.to_string(), edge.tid),
                 reported: edge.reported,
                 bridge: edge.bridge,
                 breaks,

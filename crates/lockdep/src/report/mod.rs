@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use graded::set_raise_handler;
 pub(crate) use graded::{Graded, raised};
-pub(crate) use task::Task;
+pub(crate) use task::Identity;
+use task::Task;
 pub use task::set_task_context;
 pub use text::Banner;
 
@@ -336,7 +337,7 @@ impl Report {
     /// Name and id of the thread that caused it.
     #[must_use]
     pub fn thread(&self) -> (&str, i32) {
-        (&self.task.comm, self.task.tid)
+        (&self.task.identity.comm, self.task.identity.tid)
     }
 }
 

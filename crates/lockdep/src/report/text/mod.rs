@@ -201,7 +201,7 @@ impl Printer<'_> {
         writeln!(
             self.out,
             "PID: {} Comm: {} {taint} {release} {build} ",
-            task.tid, task.comm
+            task.identity.tid, task.identity.comm
         )?;
         if let Some(context) = &task.context {
             writeln!(self.out, "{context}")?;
@@ -212,7 +212,10 @@ impl Printer<'_> {
     }
 
     fn who(&self) -> String {
-        format!("{}/{}", self.report.task.comm, self.report.task.tid)
+        format!(
+            "{}/{}",
+            self.report.task.identity.comm, self.report.task.identity.tid
+        )
     }
 
     /// `print_lock_name`: ` (name){usage}-{outer:inner}`.

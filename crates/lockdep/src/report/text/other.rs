@@ -75,7 +75,11 @@ impl Printer<'_> {
     pub(super) fn warning(&mut self, text: &str, at: Option<&Location<'_>>) -> fmt::Result {
         let task = &self.report.task;
         writeln!(self.out, "------------[ cut here ]------------\n{text}")?;
-        write!(self.out, "WARNING: CPU: {} PID: {}", task.cpu, task.tid)?;
+        write!(
+            self.out,
+            "WARNING: CPU: {} PID: {}",
+            task.cpu, task.identity.tid
+        )?;
         if let Some(at) = at {
             write!(self.out, " at {}:{}", at.file(), at.line())?;
         }
