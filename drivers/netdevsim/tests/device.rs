@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
-use std::sync::Arc;
+mod support;
 
 use driver_testkit::client::Value;
-use driver_testkit::{Client, Machine, Refusal};
+use driver_testkit::{Client, Machine, refused};
 use lockdep::order::Held;
 use net_core::NetId;
-use netdevsim::{Config, Netdevsim, NsimDev};
+use netdevsim::Config;
 use netlink::{KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
-const DEVICE: &str = "netdevsim/netdevsim10";
+use support::{DEVICE, Host, host};
+
 /// What has been heard of the device, its ports and its parameters.
 fn heard(monitor: &Client) -> Vec<String> {
     let mut lines = monitor.heard();
@@ -28,30 +29,6 @@ const RUNTIME: u8 = 0;
 const DRIVERINIT: u8 = 1;
 const PERMANENT: u8 = 2;
 
-struct Host {
-    machine: Arc<Machine>,
-    module: Arc<Netdevsim>,
-}
-
-fn host_with(kernel: KernelVersion, config: Config) -> Host {
-    let machine = Machine::new(kernel);
-    let module = Netdevsim::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        config,
-    );
-    module.load(&mut Held::root()).unwrap();
-    Host { machine, module }
-}
-
-/// With device 10 in the first namespace.
-fn host(kernel: KernelVersion, ports: u32) -> Host {
-    let host = host_with(kernel, Config::default());
-    host.add(10, ports, host.machine.init_net()).unwrap();
-    host
-}
-
 impl Host {
     fn client(&self) -> Client {
         self.machine.client(self.machine.init_net())
@@ -66,20 +43,6 @@ impl Host {
     fn del(&self, id: u32) -> Result<(), Errno> {
         self.module.del_device(&mut Held::root(), id)
     }
-
-    fn nsim(&self) -> Arc<NsimDev> {
-        let device = self.module.bus().find_device("netdevsim10").unwrap();
-        device.drvdata().unwrap()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.module.unload(&mut Held::root()).unwrap();
-        assert_eq!(self.machine.devlink.warnings(), 0);
-        let left = self.module.bus().devices();
-        assert!(left.is_empty(), "{left:?}");
-    }
 }
 
 fn port(index: u32, netdev: &str) -> String {
@@ -87,13 +50,6 @@ fn port(index: u32, netdev: &str) -> String {
     format!(
         "{DEVICE}/{index}: type eth netdev {netdev} flavour physical port {number} splittable false"
     )
-}
-
-fn refused<T>(errno: Errno, text: &str) -> Result<T, Refusal> {
-    Err(Refusal {
-        errno,
-        text: text.to_owned(),
-    })
 }
 
 #[test]
@@ -125,7 +81,10 @@ fn devices_and_ports_are_shown() {
 
 #[test]
 fn udev_names_say_device_and_port() {
-    let host = host_with(KernelVersion::DEFAULT, Config { udev_names: true });
+    let host = Host::new(
+        Machine::new(KernelVersion::DEFAULT),
+        Config { udev_names: true },
+    );
     host.add(10, 2, host.machine.init_net()).unwrap();
     assert_eq!(
         host.client().port_show(),
@@ -354,7 +313,7 @@ fn ids_are_taken_once_and_given_back() {
 
 #[test]
 fn users_see_a_device_appear_and_go_piece_by_piece() {
-    let host = host_with(KernelVersion::V7_2, Config::default());
+    let host = Host::new(Machine::new(KernelVersion::V7_2), Config::default());
     let monitor = host.client().monitor();
     host.add(10, 2, host.machine.init_net()).unwrap();
     let line = |index: u32, state: &str| {
@@ -446,7 +405,7 @@ fn both_namespaces_hear_of_a_move() {
 
 #[test]
 fn before_6_3_a_device_appears_whole() {
-    let host = host_with(KernelVersion::V6_1, Config::default());
+    let host = Host::new(Machine::new(KernelVersion::V6_1), Config::default());
     let monitor = host.client().monitor();
     host.add(10, 1, host.machine.init_net()).unwrap();
     let port = port(0, "eth0");

@@ -2,19 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use driver_testkit::client::{Answer, Message};
-use driver_testkit::{Client, Machine, text};
-use kernfs::{Access, Nobody, View};
-use lockdep::order::Held;
+use driver_testkit::{Machine, text};
 use net_core::{FibSource, FibTable, Net, NetId};
-use netdevsim::{Config, Netdevsim};
+use netdevsim::Config;
 use netlink::{KernelVersion, RawAttr, attr, cmd};
 use rustix::io::Errno;
 
-const DEVICE: &str = "netdevsim/netdevsim10";
+use support::{DEVICE, Host, host};
 
 /// Tables of made-up namespaces: as many entries as the test says.
 #[derive(Default)]
@@ -32,63 +32,18 @@ impl FibSource for Tables {
     }
 }
 
-struct Host {
-    machine: Arc<Machine>,
-    module: Arc<Netdevsim>,
-    client: Client,
-    tables: Arc<Tables>,
-}
-
-fn host(kernel: KernelVersion, ports: u32) -> Host {
-    let machine = Machine::new(kernel);
-    let tables = Arc::new(Tables::default());
+/// With the device in the first namespace, and these tables.
+fn host_with(tables: &Arc<Tables>) -> Host {
+    let machine = Machine::new(KernelVersion::V7_2);
     machine
         .net_core
-        .set_fib_source(Arc::<Tables>::clone(&tables));
-    let module = Netdevsim::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        Config::default(),
-    );
-    module.load(&mut Held::root()).unwrap();
-    let net = machine.net_core.net(machine.init_net()).unwrap();
-    module
-        .new_device(&mut Held::root(), 10, ports, 1, net)
-        .unwrap();
-    let client = machine.client(machine.init_net());
-    Host {
-        machine,
-        module,
-        client,
-        tables,
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.module.unload(&mut Held::root()).unwrap();
-        assert_eq!(self.machine.devlink.warnings(), 0);
-        let reports = lockdep::reports();
-        assert!(reports.is_empty(), "{reports:?}");
-    }
+        .set_fib_source(Arc::<Tables>::clone(tables));
+    let host = Host::new(machine, Config::default());
+    host.new_device(1);
+    host
 }
 
 impl Host {
-    /// `echo TEXT > PATH`, in the device's debugfs directory.
-    fn echo(&self, text: &[u8], path: &str) -> Result<(), Errno> {
-        let debugfs = self.machine.driver_core.debugfs();
-        let mut node = Arc::clone(debugfs.node());
-        for part in format!("netdevsim/netdevsim10/{path}").split('/') {
-            node = node.lookup(View(0), part).ok_or(Errno::NOENT)?;
-        }
-        let access = Access {
-            read: false,
-            write: true,
-        };
-        node.open(access)?.write(&Nobody, 0, text).map(drop)
-    }
-
     fn health(&self, cmd: u8, reporter: &str) -> Answer<Vec<Message>> {
         self.client.request(cmd, DEVICE, |w| {
             w.put_str(attr::HEALTH_REPORTER_NAME, reporter).unwrap();
@@ -149,15 +104,15 @@ fn a_broken_device_is_recovered_if_it_can_be() {
     let host = host(KernelVersion::V7_2, 0);
     assert_eq!(host.dummy(), (0, 0, 0, false));
     assert_eq!(host.diagnosed(), ["somestring"]);
-    host.echo(b"foo bar\n", "health/break_health").unwrap();
+    host.write(b"foo bar\n", "health/break_health").unwrap();
     assert_eq!(host.dummy(), (0, 1, 1, true));
     assert_eq!(host.diagnosed(), ["foo bar", "somestring"]);
 
-    host.echo(b"Y\n", "health/fail_recover").unwrap();
-    assert_eq!(host.echo(b"foo", "health/break_health"), Err(Errno::INVAL));
+    host.write(b"Y\n", "health/fail_recover").unwrap();
+    assert_eq!(host.write(b"foo", "health/break_health"), Err(Errno::INVAL));
     assert_eq!(host.dummy(), (1, 2, 1, true));
     assert_eq!(
-        host.echo(b"foo", "health/break_health"),
+        host.write(b"foo", "health/break_health"),
         Err(Errno::CANCELED)
     );
     let refused = host
@@ -171,7 +126,10 @@ fn a_broken_device_is_recovered_if_it_can_be() {
         )
     );
     for garbage in [&b""[..], &[b'a'; 4097]] {
-        assert_eq!(host.echo(garbage, "health/break_health"), Err(Errno::INVAL));
+        assert_eq!(
+            host.write(garbage, "health/break_health"),
+            Err(Errno::INVAL)
+        );
     }
     assert_eq!(host.dummy(), (1, 3, 1, true));
 
@@ -180,7 +138,7 @@ fn a_broken_device_is_recovered_if_it_can_be() {
     assert_eq!(host.dummy(), (0, 0, 0, false));
     assert_eq!(host.diagnosed(), ["somestring"]);
     // More than the kernel allocates in one piece.
-    host.echo(b"4194305", "health/binary_len").unwrap();
+    host.write(b"4194305", "health/binary_len").unwrap();
     let refused = host
         .health(cmd::HEALTH_REPORTER_DIAGNOSE, "dummy")
         .unwrap_err();
@@ -195,8 +153,8 @@ fn reloads_and_reports_at_once_leave_no_lock_report() {
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 // The files come and go; what a write says depends on when it comes.
-                let _ = host.echo(b"oops", "health/break_health");
-                let _ = host.echo(b"1", "take_snapshot");
+                let _ = host.write(b"oops", "health/break_health");
+                let _ = host.write(b"1", "take_snapshot");
             }
         });
         let client = host.machine.client(host.machine.init_net());
@@ -215,9 +173,9 @@ fn the_region_gives_sixteen_snapshots() {
         [format!("{DEVICE}/dummy: size 32768 snapshot [] max 16")]
     );
     for _ in 0..16 {
-        host.echo(b"1", "take_snapshot").unwrap();
+        host.write(b"1", "take_snapshot").unwrap();
     }
-    assert_eq!(host.echo(b"1", "take_snapshot"), Err(Errno::NOSPC));
+    assert_eq!(host.write(b"1", "take_snapshot"), Err(Errno::NOSPC));
     let all = "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15";
     assert_eq!(
         host.regions(),
@@ -232,7 +190,7 @@ fn the_region_gives_sixteen_snapshots() {
     );
     // What the device took is given up with it.
     host.client.reload(DEVICE, None).unwrap();
-    host.echo(b"1", "take_snapshot").unwrap();
+    host.write(b"1", "take_snapshot").unwrap();
     assert_eq!(
         host.regions(),
         [format!("{DEVICE}/dummy: size 32768 snapshot [0] max 16")]
@@ -242,9 +200,10 @@ fn the_region_gives_sixteen_snapshots() {
 #[test]
 fn a_device_does_not_come_up_where_there_are_more_routes_than_it_holds() {
     const IPV4_FIB: u64 = 2;
-    let host = host(KernelVersion::V7_2, 1);
+    let tables = Arc::new(Tables::default());
+    let host = host_with(&tables);
     let full = host.machine.netns_add("full");
-    host.tables.0.lock().unwrap().insert(full, 11);
+    tables.0.lock().unwrap().insert(full, 11);
     host.resource_set(IPV4_FIB, 10).unwrap();
     // Three routes are there, ten can be.
     host.client.reload(DEVICE, None).unwrap();
@@ -253,7 +212,7 @@ fn a_device_does_not_come_up_where_there_are_more_routes_than_it_holds() {
         host.machine.net_core.fib_entry_add(init, FibTable::Ipv4),
         Ok(())
     );
-    host.tables.0.lock().unwrap().insert(init.id(), 10);
+    tables.0.lock().unwrap().insert(init.id(), 10);
     let refused = host
         .machine
         .net_core

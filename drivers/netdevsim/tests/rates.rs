@@ -2,52 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
 use driver_testkit::client::Answer;
-use driver_testkit::{Client, Machine, Refusal};
+use driver_testkit::refused;
 use lockdep::order::Held;
-use netdevsim::{Config, Netdevsim, NsimDev, vfs};
+use netdevsim::vfs;
 use netlink::{KernelVersion, Writer, attr, cmd};
 use rustix::io::Errno;
 
-const DEVICE: &str = "netdevsim/netdevsim10";
+use support::{DEVICE, Host, host};
+
 const LEGACY: u16 = 0;
 const SWITCHDEV: u16 = 1;
 /// Bytes per second in a megabit.
 const MBIT: u64 = 125_000;
 
-struct Host {
-    machine: Arc<Machine>,
-    module: Arc<Netdevsim>,
-    client: Client,
-}
-
-fn host(kernel: KernelVersion) -> Host {
-    let machine = Machine::new(kernel);
-    let module = Netdevsim::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        Config::default(),
-    );
-    module.load(&mut Held::root()).unwrap();
-    let net = machine.net_core.net(machine.init_net()).unwrap();
-    module.new_device(&mut Held::root(), 10, 1, 1, net).unwrap();
-    let client = machine.client(machine.init_net());
-    Host {
-        machine,
-        module,
-        client,
-    }
-}
-
 impl Host {
-    fn nsim(&self) -> Arc<NsimDev> {
-        let device = self.module.bus().find_device("netdevsim10").unwrap();
-        device.drvdata().unwrap()
-    }
-
     /// `echo N > sriov_numvfs`
     fn numvfs(&self, num: u32) -> Result<(), Errno> {
         let device = self.module.bus().find_device("netdevsim10").unwrap();
@@ -78,20 +51,6 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.module.unload(&mut Held::root()).unwrap();
-        assert_eq!(self.machine.devlink.warnings(), 0);
-    }
-}
-
-fn refused(errno: Errno, text: &str) -> Answer<()> {
-    Err(Refusal {
-        errno,
-        text: text.to_owned(),
-    })
-}
-
 /// The core's own texts have the name of its source file before them in kernel 6.1.
 fn core_refused(kernel: KernelVersion, errno: Errno, text: &str) -> Answer<()> {
     match kernel {
@@ -103,7 +62,7 @@ fn core_refused(kernel: KernelVersion, errno: Errno, text: &str) -> Answer<()> {
 #[test]
 fn virtual_functions_have_ports_and_rates_in_switchdev_mode_only() {
     for kernel in KernelVersion::SUPPORTED {
-        let host = host(kernel);
+        let host = host(kernel, 1);
         assert_eq!(host.numvfs(5), Err(Errno::NOMEM));
         host.numvfs(3).unwrap();
         assert_eq!(host.numvfs(3), Ok(()));
@@ -138,7 +97,7 @@ fn virtual_functions_have_ports_and_rates_in_switchdev_mode_only() {
 
 #[test]
 fn a_reload_takes_virtual_functions_and_their_mode_away() {
-    let host = host(KernelVersion::DEFAULT);
+    let host = host(KernelVersion::DEFAULT, 1);
     host.switchdev(2);
     host.rate(cmd::RATE_NEW, "g", |_| ()).unwrap();
     host.parent("128", "g").unwrap();
@@ -155,7 +114,7 @@ fn a_reload_takes_virtual_functions_and_their_mode_away() {
 #[test]
 fn rates_are_whole_megabits_of_a_link_of_5000() {
     for kernel in KernelVersion::SUPPORTED {
-        let host = host(kernel);
+        let host = host(kernel, 1);
         host.switchdev(1);
         let max = |rate| {
             host.rate(cmd::RATE_SET, "128", |w| {
@@ -194,7 +153,7 @@ fn rates_are_whole_megabits_of_a_link_of_5000() {
 #[test]
 fn nodes_make_a_tree_and_the_youngest_comes_first() {
     for kernel in KernelVersion::SUPPORTED {
-        let host = host(kernel);
+        let host = host(kernel, 1);
         let text = "netdevsim: Node creation allowed only in switchdev mode.";
         assert_eq!(
             host.rate(cmd::RATE_NEW, "g", |_| ()),
@@ -289,7 +248,7 @@ fn nodes_make_a_tree_and_the_youngest_comes_first() {
 #[test]
 fn what_the_driver_does_not_have_is_refused_by_name() {
     for kernel in KernelVersion::SUPPORTED {
-        let host = host(kernel);
+        let host = host(kernel, 1);
         host.switchdev(1);
         host.rate(cmd::RATE_NEW, "g", |_| ()).unwrap();
         if kernel == KernelVersion::V6_1 {
@@ -335,7 +294,7 @@ fn what_the_driver_does_not_have_is_refused_by_name() {
 
 #[test]
 fn shares_of_traffic_classes_are_set_all_at_once() {
-    let host = host(KernelVersion::V7_2);
+    let host = host(KernelVersion::V7_2, 1);
     host.switchdev(1);
     let set = |shares: &[(u8, u32)]| {
         host.rate(cmd::RATE_SET, "128", |w| {
@@ -365,49 +324,30 @@ fn shares_of_traffic_classes_are_set_all_at_once() {
     assert_eq!(nameless, refused(Errno::INVAL, ""));
 }
 
-/// What a file of the device's debugfs directory says.
-fn file(host: &Host, path: &str) -> Result<String, Errno> {
-    let (dirs, name) = path.rsplit_once('/').unwrap();
-    let mut dir = host.nsim().debugfs().ddir().clone();
-    for part in dirs.split('/') {
-        dir = dir.dir(part).ok_or(Errno::NOENT)?;
-    }
-    let node = dir
-        .node()
-        .lookup(kernfs::View(0), name)
-        .ok_or(Errno::NOENT)?;
-    let access = kernfs::Access {
-        read: true,
-        write: false,
-    };
-    let text = node.open(access)?.read(&kernfs::Nobody, 0, 4096)?;
-    Ok(String::from_utf8(text).unwrap())
-}
-
 #[test]
 fn the_debugfs_files_say_what_was_set() {
     for kernel in KernelVersion::SUPPORTED {
-        let host = host(kernel);
+        let host = host(kernel, 1);
         host.switchdev(2);
         host.rate(cmd::RATE_NEW, "g", |w| {
             w.put_u64(attr::RATE_TX_SHARE, 3 * MBIT).unwrap();
         })
         .unwrap();
         host.parent("129", "g").unwrap();
-        assert_eq!(file(&host, "rate_nodes/g/tx_share").unwrap(), "3\n");
-        assert_eq!(file(&host, "rate_nodes/g/rate_parent").unwrap(), "");
+        assert_eq!(host.cat("rate_nodes/g/tx_share").unwrap(), "3\n");
+        assert_eq!(host.cat("rate_nodes/g/rate_parent").unwrap(), "");
         // Without a line's end, as in the kernel.
-        assert_eq!(file(&host, "ports/129/rate_parent").unwrap(), "g");
-        assert_eq!(file(&host, "ports/128/rate_parent").unwrap(), "");
+        assert_eq!(host.cat("ports/129/rate_parent").unwrap(), "g");
+        assert_eq!(host.cat("ports/128/rate_parent").unwrap(), "");
         let tc_bw = match kernel {
             KernelVersion::V7_2 => Ok("0\n".to_owned()),
             _ => Err(Errno::NOENT),
         };
-        assert_eq!(file(&host, "rate_nodes/g/tc7_bw"), tc_bw);
-        assert_eq!(file(&host, "ports/128/tc0_bw"), tc_bw);
+        assert_eq!(host.cat("rate_nodes/g/tc7_bw"), tc_bw);
+        assert_eq!(host.cat("ports/128/tc0_bw"), tc_bw);
         host.parent("129", "").unwrap();
-        assert_eq!(file(&host, "ports/129/rate_parent").unwrap(), "");
+        assert_eq!(host.cat("ports/129/rate_parent").unwrap(), "");
         host.rate(cmd::RATE_DEL, "g", |_| ()).unwrap();
-        assert_eq!(file(&host, "rate_nodes/g/tx_share"), Err(Errno::NOENT));
+        assert_eq!(host.cat("rate_nodes/g/tx_share"), Err(Errno::NOENT));
     }
 }

@@ -2,89 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driver_core::{Device, Firmware, FirmwareLoader};
 use driver_testkit::client::{Answer, Message};
-use driver_testkit::{Client, Machine, text};
-use kernfs::{Access, Nobody, View};
+use driver_testkit::text;
 use lockdep::order::Held;
-use netdevsim::{Config, Netdevsim};
 use netlink::wire::kind;
 use netlink::{Attr, KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
-const DEVICE: &str = "netdevsim/netdevsim10";
-
-struct Host {
-    machine: Arc<Machine>,
-    module: Arc<Netdevsim>,
-    client: Client,
-}
-
-fn host(kernel: KernelVersion, ports: u32) -> Host {
-    let machine = Machine::new(kernel);
-    let module = Netdevsim::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        Config::default(),
-    );
-    module.load(&mut Held::root()).unwrap();
-    let net = machine.net_core.net(machine.init_net()).unwrap();
-    module
-        .new_device(&mut Held::root(), 10, ports, 1, net)
-        .unwrap();
-    let client = machine.client(machine.init_net());
-    Host {
-        machine,
-        module,
-        client,
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.module.unload(&mut Held::root()).unwrap();
-        assert_eq!(self.machine.devlink.warnings(), 0);
-        let reports = lockdep::reports();
-        assert!(reports.is_empty(), "{reports:?}");
-    }
-}
+use support::{DEVICE, Host, host};
 
 impl Host {
-    fn file(&self, path: &str) -> Arc<kernfs::Node> {
-        let debugfs = self.machine.driver_core.debugfs();
-        let mut node = Arc::clone(debugfs.node());
-        for part in format!("netdevsim/netdevsim10/{path}").split('/') {
-            let found = node.lookup(View(0), part);
-            node = found.unwrap_or_else(|| panic!("no {part} in {}", node.path()));
-        }
-        node
-    }
-
-    /// `cat PATH`, in the device's debugfs directory.
-    fn cat(&self, path: &str) -> Result<String, Errno> {
-        let access = Access {
-            read: true,
-            write: false,
-        };
-        let read = self.file(path).open(access)?.read(&Nobody, 0, 4096)?;
-        Ok(String::from_utf8(read).unwrap())
-    }
-
-    /// `echo TEXT > PATH`
-    fn echo(&self, text: &str, path: &str) -> Result<(), Errno> {
-        let access = Access {
-            read: false,
-            write: true,
-        };
-        let text = format!("{text}\n");
-        let file = self.file(path).open(access)?;
-        file.write(&Nobody, 0, text.as_bytes()).map(|_| ())
-    }
-
     fn on(&self, cmd: u8, what: Attr<kind::Str>, name: &str) -> Answer<Vec<Message>> {
         self.client
             .request(cmd, DEVICE, |w| w.put_str(what, name).unwrap())
@@ -442,10 +375,10 @@ fn files_have_the_kernels_modes_defaults_and_errors() {
         ("psample/rate", 0o600, "100\n"),
         ("psample/out_tc_occ_max", 0o600, "10000\n"),
     ] {
-        assert_eq!(host.file(path).mode(), mode, "{path}");
+        assert_eq!(host.file(path).unwrap().mode(), mode, "{path}");
         assert_eq!(host.cat(path).as_deref(), Ok(text), "{path}");
     }
-    assert_eq!(host.file("bpf_bound_progs").mode(), 0o755);
+    assert_eq!(host.file("bpf_bound_progs").unwrap().mode(), 0o755);
 
     assert_eq!(host.cat("trap_flow_action_cookie"), Err(Errno::INVAL));
     assert_eq!(

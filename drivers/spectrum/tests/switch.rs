@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driver_testkit::client::{Answer, Message};
-use driver_testkit::{Client, Machine, Refusal};
+use driver_testkit::{Client, Machine, Refusal, refused};
 use lockdep::order::Held;
 use netlink::{KernelVersion, RawAttr, Writer, attr, cmd};
 use rustix::io::Errno;
@@ -110,13 +110,6 @@ fn find(message: &Message, number: u16) -> Option<RawAttr<'_>> {
 
 fn text(found: RawAttr<'_>) -> Option<String> {
     Some(String::from_utf8_lossy(found.text()).into_owned())
-}
-
-fn refused(errno: Errno, text: &str) -> Answer<()> {
-    Err(Refusal {
-        errno,
-        text: text.to_owned(),
-    })
 }
 
 #[test]

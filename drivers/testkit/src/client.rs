@@ -54,6 +54,14 @@ pub struct Refusal {
 /// What a request is answered with.
 pub type Answer<T> = Result<T, Refusal>;
 
+/// An answer for comparison: a refusal with this text.
+pub fn refused<T>(errno: Errno, text: &str) -> Answer<T> {
+    Err(Refusal {
+        errno,
+        text: text.to_owned(),
+    })
+}
+
 /// A value to set a parameter to.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {

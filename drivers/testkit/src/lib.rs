@@ -20,7 +20,7 @@ use net_core::{NetCore, NetId};
 use netlink::KernelVersion;
 use netlink::genl::{Genl, Upstream};
 
-pub use client::{Client, Refusal};
+pub use client::{Client, Refusal, refused};
 
 /// devlink's family number: that of a machine where devlink comes first, as its multicast group's is.
 pub const FAMILY_ID: u16 = 0x15;
