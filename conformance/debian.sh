@@ -6,33 +6,9 @@
 set -euo pipefail
 top=$(mkdir -p "$1" && cd "$1" && pwd)
 what=$2 wanted=$3
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-
-say() { echo "debian.sh: $*" >&2; }
-die() { say "$*"; exit 1; }
-
-# index SUITE: a private index of the suite's packages and sources; sets $conf
-index() {
-    local folder=$top/apt/$1
-    conf=$folder/apt.conf
-    [ -e $keys ] || die "there is no $keys (Debian package debian-archive-keyring)"
-    mkdir -p "$folder"/{lists/partial,cache/archives/partial,empty}
-    printf 'Types: deb deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$mirror" "$1" $keys >"$folder/all.sources"
-    cat >"$conf" <<CONF
-Dir::Etc::sourcelist "$folder/all.sources";
-Dir::Etc::sourceparts "$folder/empty";
-Dir::Etc::preferencesparts "$folder/empty";
-Dir::State::lists "$folder/lists";
-Dir::Cache "$folder/cache";
-APT::Sandbox::User "";
-Acquire::Languages "none";
-CONF
-    [ -n "$(find "$folder/updated" -mtime -7 2>/dev/null)" ] && return
-    say "fetching the package index of Debian $1"
-    apt-get -c "$conf" -o APT::Update::Error-Mode=any update >"$folder/log" 2>&1 || { tail -n 3 "$folder/log" >&2; return 1; }
-    touch "$folder/updated"
-}
+conf= # set by `index`
+# shellcheck source-path=SCRIPTDIR source=index.sh disable=SC1091
+. "$(dirname "$0")/index.sh"
 
 # packaged SUITES BUILD FOLDER: the binary package of the client, if one of the suites has the version and it runs on this machine
 packaged() {

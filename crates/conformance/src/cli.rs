@@ -15,6 +15,7 @@ use crate::compare::{self, Verdict};
 use crate::golden::{Data, Kernel, Transcript};
 use crate::known::Known;
 use crate::masks::Masks;
+use crate::oracle::Oracle;
 use crate::play;
 use crate::selftests::Selftests;
 use crate::stage::Plan;
@@ -84,6 +85,8 @@ pub struct Replay {
 enum Inside {
     /// Runs the kernel's own selftests inside `userlink run`
     Selftests(Selftests),
+    /// Compares with a real kernel in QEMU, over commands made by chance
+    Oracle(Oracle),
     /// Builds the stage (in new namespaces)
     #[command(hide = true)]
     Stage(Plan),
@@ -101,6 +104,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(words);
     let done = match cli.inside {
         Some(Inside::Selftests(selftests)) => selftests.run(),
+        Some(Inside::Oracle(oracle)) => oracle.run().map(|totals| totals.unexplained == 0),
         Some(Inside::Stage(plan)) => plan.enter().map(|()| true),
         Some(Inside::Play { skip, transcript }) => play::play(
             &transcript,

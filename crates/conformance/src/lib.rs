@@ -15,6 +15,7 @@
 //! | [`wire`] | datagrams: the recorded ones and ours |
 //! | [`masks`] | what may differ |
 //! | [`compare`] | the verdicts |
+//! | [`oracle`] | a real kernel in QEMU, asked what it answers to commands made by chance |
 //! | [`selftests`] | the kernel's own tests, in the same place |
 //! | [`known`] | the differences that `docs/conformance.md` explains |
 
@@ -23,6 +24,7 @@ pub mod compare;
 pub mod golden;
 pub mod known;
 pub mod masks;
+pub mod oracle;
 pub mod play;
 pub mod selftests;
 pub mod stage;
