@@ -1,6 +1,6 @@
 //! The switch: probe, remove, and what a reload takes down and brings up (`core.c`, `spectrum.c`).
 //!
-//! Resources stay over a reload, for their new sizes are what it is for. All else goes and comes: ports, buffer, tables, slots.
+//! Resources stay over a reload, for their new sizes are what it is for. All else goes and comes: ports, buffer, tables, slots, reporter.
 //! What a slot is provisioned with is in the switch's own memory and is found there again.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,11 @@ use driver_core::{Device, LockedDevice, Rng};
 use rustix::io::Errno;
 
 use crate::buffers::Buffers;
+use crate::health::Health;
 use crate::linecards::Slots;
 use crate::module::Module;
 use crate::ports::SpPort;
-use crate::{buffers, dpipe, linecards, ports, resources};
+use crate::{buffers, dpipe, health, linecards, ports, resources};
 
 /// A switch that its driver has taken on (`struct mlxsw_sp`, with `struct mlxsw_core`).
 pub struct Spectrum {
@@ -28,6 +29,7 @@ pub struct Spectrum {
     ports: lockdep::Mutex<BTreeMap<u32, SpPort>>,
     buffers: lockdep::Mutex<Buffers>,
     slots: Slots,
+    health: Health,
 }
 
 impl Spectrum {
@@ -66,6 +68,10 @@ impl Spectrum {
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
     }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
 }
 
 impl fmt::Debug for Spectrum {
@@ -85,6 +91,7 @@ pub(crate) fn probe(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Resu
         ports: lockdep::Mutex::named("mlxsw_sp->ports", BTreeMap::new()),
         buffers: lockdep::Mutex::named("mlxsw_sp->sb", Buffers::default()),
         slots: Slots::new(sp),
+        health: Health::new(sp),
     });
     let ops: Arc<dyn devlink::Ops> = Arc::<Spectrum>::clone(&sp);
     let net = Arc::clone(module.net_core().init_net());
@@ -140,6 +147,7 @@ pub(crate) fn init(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let result = buffers::init(sp, devl)
         .and_then(|()| dpipe::init(sp, devl))
         .and_then(|()| linecards::init(sp, devl))
+        .and_then(|()| health::init(sp, devl))
         .and_then(|()| ports::create_all(sp, devl))
         .and_then(|()| linecards::find_provisioned(sp, devl));
     if result.is_err() {
@@ -152,6 +160,7 @@ pub(crate) fn init(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
 pub(crate) fn fini(sp: &Spectrum, devl: &mut Devl<'_>) {
     linecards::settle(sp, devl);
     ports::remove_all(sp, devl);
+    health::fini(sp, devl);
     linecards::fini(sp, devl);
     dpipe::fini(devl);
     buffers::fini(devl);

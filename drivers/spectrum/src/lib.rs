@@ -13,6 +13,7 @@
 //! | [`ports`] | ports, and their splitting | `spectrum.c` |
 //! | [`buffers`] | the shared buffer | `spectrum_buffers.c` |
 //! | [`dpipe`] | the tables of the packet pipeline | `spectrum_dpipe.c` |
+//! | [`health`] | the health reporter | `core.c` |
 //! | [`linecards`] | the slots | `core_linecards.c` |
 //! | [`linecard_dev`] | the instance of a card | `core_linecard_dev.c` |
 //! | [`resources`] | what of its memory is for which tables | `spectrum.c` |
@@ -20,6 +21,7 @@
 pub mod buffers;
 pub mod device;
 pub mod dpipe;
+pub mod health;
 pub mod linecard_dev;
 pub mod linecards;
 pub mod module;

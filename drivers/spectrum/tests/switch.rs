@@ -414,3 +414,33 @@ fn slots_without_a_fitting_card_stay_provisioned_and_a_broken_one_fails() {
     host.linecard_set(1, "").unwrap();
     host.linecard_set(2, "8x200G").unwrap();
 }
+
+#[test]
+fn the_test_of_the_reporter_leaves_a_dump_of_the_event() {
+    let host = host(KernelVersion::DEFAULT);
+    let named = |w: &mut Writer<'_>| {
+        w.put_str(attr::HEALTH_REPORTER_NAME, "fw_fatal").unwrap();
+    };
+    let ask = |cmd| host.client.request(cmd, DEVICE, named);
+    // Nobody can take a dump of what has not happened.
+    assert_eq!(
+        ask(cmd::HEALTH_REPORTER_RECOVER),
+        Ok(Vec::new()),
+        "it is healthy"
+    );
+    let errors = || {
+        let reporter = ask(cmd::HEALTH_REPORTER_GET).unwrap().remove(0);
+        let reporter = find(&reporter, attr::HEALTH_REPORTER.number()).unwrap();
+        let number = attr::HEALTH_REPORTER_ERR_COUNT.number();
+        let count = reporter.nested().find(|found| found.number() == number);
+        let number = attr::HEALTH_REPORTER_DUMP_TS_NS.number();
+        let dumped = reporter.nested().any(|found| found.number() == number);
+        (count.unwrap().u64().unwrap(), dumped)
+    };
+    assert_eq!(errors(), (0, false));
+    ask(cmd::HEALTH_REPORTER_TEST).unwrap();
+    host.machine.driver_core.system_wq().flush();
+    assert_eq!(errors(), (1, true));
+    host.client.reload(DEVICE, None).unwrap();
+    assert_eq!(errors(), (0, false));
+}

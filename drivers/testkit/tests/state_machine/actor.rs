@@ -3,9 +3,11 @@
 use driver_testkit::Client;
 use lockdep::order::Held;
 use netlink::message::{Messages, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN};
+use netlink::{attr, cmd};
 
+use crate::chore::Chore;
 use crate::dictionary::Dictionary;
-use crate::requests::{self, Dice};
+use crate::requests::{self, Dice, Request};
 use crate::watchdog::Pulse;
 use crate::world::{ADAPTER, DEVICES, NAMESPACES, SWITCH, World};
 
@@ -29,10 +31,27 @@ const TEXTS: [&str; 16] = [
     "garbage",
 ];
 
+/// What goes wrong with the adapter.
+const FAULTS: [&str; 10] = [
+    "vf-delay=20",
+    "vf-missing=1",
+    "vf-enable=12",
+    "eswitch-busy",
+    "eswitch-fail",
+    "fw-reset",
+    "sf-event-delay=20",
+    "reset-nack",
+    "reload-up=16,on=0000:00:09.0",
+    "recover-fail,chance=50%",
+];
+
 pub(crate) struct Actor<'a> {
     world: &'a World,
     dictionary: &'a Dictionary,
     dice: Dice,
+    chore: Chore,
+    /// Commands that nobody has carried out yet.
+    wanted: Vec<u8>,
     monitor: Client,
 }
 
@@ -43,6 +62,8 @@ impl<'a> Actor<'a> {
             world,
             dictionary,
             dice: Dice::new(seed),
+            chore: Chore::default(),
+            wanted: Vec::new(),
             monitor: machine.client(machine.init_net()).monitor(),
         }
     }
@@ -50,12 +71,16 @@ impl<'a> Actor<'a> {
     /// Does one thing.
     pub(crate) fn step(&mut self, pulse: &Pulse) {
         let choice = self.dice.below(1000);
+        if choice % 50 == 0 {
+            self.wanted = self.world.tally.wanted(self.dictionary.kernel);
+        }
         match choice {
             0..780 => self.command(pulse),
             780..900 => self.file(pulse),
             900..940 => self.device(pulse),
             940..960 => self.namespace(pulse),
-            960..985 => self.netdev(pulse),
+            960..980 => self.netdev(pulse),
+            980..985 => self.fault(pulse),
             985..998 => self.bind(pulse),
             _ => self.module(pulse),
         }
@@ -70,31 +95,46 @@ impl<'a> Actor<'a> {
     fn command(&mut self, pulse: &Pulse) {
         let dice = &mut self.dice;
         // Most devices are in the first namespace most of the time.
-        let from = if dice.chance(70) {
+        let from = if dice.chance(70) || self.chore.is_begun() {
             u64::MAX
         } else {
             dice.below(NAMESPACES as u64)
         };
         let to = dice.below(NAMESPACES as u64 + 1);
         let (from, to) = (self.namespace_at(from), self.namespace_at(to));
-        let (text, datagram) = requests::random(&mut self.dice, self.dictionary, to.0);
-        pulse.beat(|| text.clone());
         let mut client = self.world.machine.client(from);
         if self.dice.chance(5) {
             client = client.unprivileged();
         }
-        let answer = client.deliver(&datagram);
+        pulse.beat(|| "looking for something to do".to_owned());
+        let aimed = match self.dice.chance(60) {
+            true => {
+                let kernel = self.dictionary.kernel;
+                let wanted = &self.wanted;
+                self.chore
+                    .next(&mut self.dice, kernel, &client, to.0, wanted)
+            }
+            false => None,
+        };
+        let request =
+            aimed.unwrap_or_else(|| requests::random(&mut self.dice, self.dictionary, to.0));
+        pulse.beat(|| request.text.clone());
+        let answer = client.deliver(&request.datagram);
         let mut messages = answer.iter().flat_map(|datagram| Messages::new(datagram));
         let ends = [NLMSG_ERROR, NLMSG_DONE];
         let end = messages.find(|(header, _)| ends.contains(&header.kind));
         let Some((_, end)) = end else {
-            panic!("no end of the answer to {text}: {answer:?}");
+            panic!("no end of the answer to {}: {answer:?}", request.text);
         };
         // Several answers end in a message without a code.
         let code = &end[NLMSG_HDRLEN..];
-        if code.is_empty() || code.starts_with(&[0; 4]) {
-            let mut carried_out = self.world.carried_out.lock().unwrap();
-            carried_out.insert(requests::command_of(&datagram));
+        let carried_out = code.is_empty() || code.starts_with(&[0; 4]);
+        let tally = &self.world.tally;
+        tally.answered(request.half(), carried_out);
+        if carried_out {
+            deed(&request, from != to)
+                .into_iter()
+                .for_each(|deed| tally.did(deed));
         }
     }
 
@@ -173,9 +213,39 @@ impl<'a> Actor<'a> {
         };
     }
 
+    fn fault(&mut self, pulse: &Pulse) {
+        let fault = *self.dice.choose(&FAULTS).unwrap();
+        pulse.beat(|| format!("fault {fault}"));
+        self.world.plant(&format!("{fault},times=1"));
+    }
+
     fn module(&mut self, pulse: &Pulse) {
         let which = self.dice.below(3);
         pulse.beat(|| format!("module {which}"));
         self.world.reload_module(which);
+    }
+}
+
+/// What a request that was carried out did, besides its command.
+fn deed(request: &Request, elsewhere: bool) -> Option<&'static str> {
+    let value = |number: u16| {
+        let found = request.attrs().find(|found| found.number() == number);
+        found.map(|found| found.payload)
+    };
+    let name = value(attr::DEV_NAME.number()).unwrap_or_default();
+    let name = String::from_utf8_lossy(name);
+    let command = request.half().0;
+    let moved = command == cmd::RELOAD && elsewhere && value(attr::NETNS_FD.number()).is_some();
+    let switchdev =
+        command == cmd::ESWITCH_SET && value(attr::ESWITCH_MODE.number()) == Some(&[1, 0]);
+    match name.trim_end_matches('\0') {
+        SWITCH if moved => Some("switch moved"),
+        ADAPTER if moved => Some("adapter moved"),
+        ADAPTER if switchdev => Some("adapter in switchdev mode"),
+        name if name.starts_with("netdevsim") && moved => Some("netdevsim moved"),
+        name if name.starts_with("netdevsim") && switchdev => Some("netdevsim in switchdev mode"),
+        name if name.starts_with("mlx5_core.sf.") => Some("sub-function asked"),
+        name if name.starts_with("mlxsw_core.lc.") => Some("line card asked"),
+        _ => None,
     }
 }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driver_testkit::{Client, FAMILY_ID};
 use netlink::message::{GENL_HDRLEN, Messages, NLMSG_HDRLEN};
-use netlink::{KernelVersion, RawAttrs, attr, cmd};
+use netlink::{KernelVersion, attr, cmd};
 
+use crate::aim;
 use crate::requests::{self, Payload};
 use crate::world::World;
 
@@ -113,20 +114,8 @@ fn learn_answer(client: &Client, datagram: &[u8], seen: &mut Vec<(u16, Vec<u8>)>
     for answer in client.deliver(datagram) {
         for (header, message) in Messages::new(&answer) {
             if header.kind == FAMILY_ID {
-                learn_attrs(&message[NLMSG_HDRLEN + GENL_HDRLEN..], seen, 0);
+                aim::flatten(&message[NLMSG_HDRLEN + GENL_HDRLEN..], seen, 0);
             }
-        }
-    }
-}
-
-/// Attributes have one space of numbers but for some nests, from which nonsense is learnt: that is worth a try too.
-fn learn_attrs(payload: &[u8], seen: &mut Vec<(u16, Vec<u8>)>, depth: u32) {
-    for found in RawAttrs::new(payload, 0) {
-        if found.payload.len() <= 64 {
-            seen.push((found.number(), found.payload.to_vec()));
-        }
-        if depth < 4 && found.payload.len() >= 8 {
-            learn_attrs(found.payload, seen, depth + 1);
         }
     }
 }

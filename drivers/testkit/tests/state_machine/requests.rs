@@ -6,9 +6,10 @@ use netlink::message::{
     GENL_HDRLEN, MessageHeader, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN,
 };
 use netlink::policy::{AttrPolicy, Check, Policy, PolicyKind};
-use netlink::{KernelVersion, attr, cmd};
+use netlink::{KernelVersion, RawAttrs, attr, cmd};
 
 use crate::dictionary::Dictionary;
+use crate::tally::Half;
 
 /// Random numbers, as a thread draws them.
 pub(crate) struct Dice(SeededRng);
@@ -59,6 +60,10 @@ impl Payload {
         self.0.extend(value);
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 pub(crate) fn datagram(cmd: u8, dump: bool, payload: &Payload) -> Vec<u8> {
@@ -75,13 +80,33 @@ pub(crate) fn datagram(cmd: u8, dump: bool, payload: &Payload) -> Vec<u8> {
     datagram
 }
 
-/// The command of a datagram, and whether it is a dump.
-pub(crate) fn command_of(datagram: &[u8]) -> (u8, bool) {
-    let header = MessageHeader::parse(datagram).unwrap();
-    (
-        datagram[NLMSG_HDRLEN],
-        header.flags & NLM_F_DUMP == NLM_F_DUMP,
-    )
+/// A datagram, and what it is.
+pub(crate) struct Request {
+    pub(crate) text: String,
+    pub(crate) datagram: Vec<u8>,
+}
+
+impl Request {
+    /// The request of this command with these attributes.
+    pub(crate) fn new(why: &str, cmd: u8, dump: bool, payload: &Payload) -> Self {
+        let what = if dump { "dump" } else { "do" };
+        let attrs = String::from_utf8_lossy(&payload.0);
+        Request {
+            text: format!("{why} {what} {cmd} {attrs:?}"),
+            datagram: datagram(cmd, dump, payload),
+        }
+    }
+
+    /// Its command, and whether as a dump.
+    pub(crate) fn half(&self) -> Half {
+        let header = MessageHeader::parse(&self.datagram).unwrap();
+        let dump = header.flags & NLM_F_DUMP == NLM_F_DUMP;
+        (self.datagram[NLMSG_HDRLEN], dump)
+    }
+
+    pub(crate) fn attrs(&self) -> RawAttrs<'_> {
+        RawAttrs::new(&self.datagram[NLMSG_HDRLEN + GENL_HDRLEN..], 0)
+    }
 }
 
 /// What no answer of an untouched machine contains.
@@ -110,13 +135,13 @@ pub(crate) fn extra_values() -> Vec<(u16, Vec<u8>)> {
 }
 
 /// A random request for devlink.
-pub(crate) fn random(dice: &mut Dice, dictionary: &Dictionary, net: u64) -> (String, Vec<u8>) {
+pub(crate) fn random(dice: &mut Dice, dictionary: &Dictionary, net: u64) -> Request {
     let ops = netlink::devlink::family(dictionary.kernel).ops;
     // Now and then a command that there is not.
     if dice.chance(1) {
         let (cmd, len) = (dice.below(256) as u8, dice.below(40));
         let payload = Payload(dice.bytes(len));
-        return (format!("{cmd}?"), datagram(cmd, dice.chance(50), &payload));
+        return Request::new("unknown", cmd, dice.chance(50), &payload);
     }
     let op = dice.choose(ops).unwrap();
     let dump = op.doit.is_none() || (op.dump.is_some() && dice.chance(30));
@@ -152,13 +177,7 @@ pub(crate) fn random(dice: &mut Dice, dictionary: &Dictionary, net: u64) -> (Str
         let end = dice.below(payload.0.len() as u64 + 1) as usize;
         payload.0.truncate(end);
     }
-    let what = if dump { "dump" } else { "do" };
-    let text = format!(
-        "{what} {} {:?}",
-        op.cmd,
-        String::from_utf8_lossy(&payload.0)
-    );
-    (text, datagram(op.cmd, dump, &payload))
+    Request::new("random", op.cmd, dump, &payload)
 }
 
 fn put_handle(dice: &mut Dice, dictionary: &Dictionary, payload: &mut Payload) {

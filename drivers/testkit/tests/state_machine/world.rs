@@ -16,6 +16,8 @@ use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
+use crate::tally::Tally;
+
 /// Numbers of the simulated devices; one number more is tried than this.
 pub(crate) const DEVICES: u64 = 5;
 /// Namespaces that come and go.
@@ -43,8 +45,9 @@ pub(crate) struct World {
     pub(crate) spectrum: Arc<spectrum::Module>,
     pub(crate) mlx5: Arc<mlx5::Module>,
     pub(crate) namespaces: Mutex<[Option<NetId>; NAMESPACES]>,
-    /// The commands that were carried out, with whether as a dump.
-    pub(crate) carried_out: Mutex<BTreeSet<(u8, bool)>>,
+    pub(crate) tally: Tally,
+    /// Kinds of faults that were asked for and have not happened yet.
+    planted: Mutex<BTreeSet<String>>,
     /// One at a time loads or unloads a module, as it is with the kernel's.
     modules: Mutex<()>,
 }
@@ -79,7 +82,8 @@ impl World {
             spectrum,
             mlx5,
             namespaces: Mutex::default(),
-            carried_out: Mutex::default(),
+            tally: Tally::default(),
+            planted: Mutex::default(),
             modules: Mutex::default(),
         };
         world.new_device(0, 2).unwrap();
@@ -137,6 +141,24 @@ impl World {
                 self.mlx5.load(held).unwrap();
             }
         }
+    }
+
+    /// Asks for a fault of the adapter that happens once. Those that were asked for before and are no more have happened.
+    pub(crate) fn plant(&self, fault: &str) {
+        let kind = |text: &str| text.split(['=', ',']).next().map(str::to_owned);
+        let mut planted = self.planted.lock().unwrap();
+        let faults = self.mlx5.faults();
+        let left: BTreeSet<_> = faults
+            .list()
+            .iter()
+            .filter_map(|left| kind(&left.to_string()))
+            .collect();
+        if planted.len() > left.len() {
+            self.tally.did("fault happened");
+        }
+        *planted = left;
+        planted.extend(kind(fault));
+        faults.add(fault.parse().unwrap());
     }
 
     /// The namespace in this slot; the first one if it is empty.
