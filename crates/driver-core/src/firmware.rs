@@ -73,6 +73,13 @@ impl FirmwareFiles {
         ])
     }
 
+    /// One more directory, before the kernel's (the kernel's parameter `firmware_class.path`).
+    pub fn with_first(directory: PathBuf) -> Self {
+        let mut files = Self::new();
+        files.directories.insert(0, directory);
+        files
+    }
+
     /// Other directories.
     pub fn below(directories: impl IntoIterator<Item = PathBuf>) -> Self {
         FirmwareFiles {

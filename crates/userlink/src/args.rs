@@ -29,6 +29,8 @@ pub(crate) enum Verb {
     Ctl(Ctl),
     /// Print a built-in profile of a card, to be copied and changed.
     Profile(Profile),
+    /// Print a firmware file for a card, for `devlink dev flash`.
+    Firmware(Firmware),
     /// Look at the lock graphs of other programs.
     #[command(subcommand)]
     Lockdep(Lockdep),
@@ -54,7 +56,7 @@ pub(crate) struct Run {
     /// A fault of the mlx5 devices: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
     ///
     /// `vf-delay=MS`, `vf-missing=NUMBER`, `vf-enable=ERRNO`, `eswitch-busy`, `eswitch-fail`, `fw-reset`,
-    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`.
+    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`, `flash-reject=NUMBER`.
     #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
     pub(crate) faults: Vec<String>,
 
@@ -81,6 +83,10 @@ pub(crate) struct Run {
     /// The machine's time: real, or virtual, on which no device ever makes anyone wait and which `userlink clock advance` moves on
     #[arg(long, value_enum, default_value_t = ClockKind::Real)]
     pub(crate) clock: ClockKind,
+
+    /// Where firmware files are looked for before the kernel's own places, `/lib/firmware` the last of them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) firmware: Option<PathBuf>,
 
     /// Write the kernel-style log to FILE when the command has ended
     #[arg(long, value_name = "FILE")]
@@ -147,6 +153,21 @@ pub(crate) struct Profile {
     /// connectx-7, connectx-6dx or bluefield-3
     #[arg(default_value = "connectx-7", value_name = "NAME")]
     pub(crate) name: String,
+}
+
+/// Print a firmware file for a card, for `devlink dev flash`.
+///
+/// A card on one of our machines takes it; a real one refuses it. `userlink firmware 28.42.1000 > DIR/new.mfa2`, then on a
+/// machine of `run --firmware DIR`: `devlink dev flash pci/0000:00:09.0 file new.mfa2`.
+#[derive(Debug, Args)]
+pub(crate) struct Firmware {
+    /// The version, like 28.42.1000; its first number is that of the card's family
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: String,
+
+    /// The card: a built-in profile or a file
+    #[arg(long, default_value = "connectx-7", value_name = "PROFILE")]
+    pub(crate) profile: String,
 }
 
 /// Load or unload a module of the machine this shell runs on.

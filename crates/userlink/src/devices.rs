@@ -1,6 +1,7 @@
 //! What can be plugged in: the values of `--device`.
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -142,6 +143,20 @@ pub(crate) fn print_profile(name: &str) -> Result<ExitCode, Error> {
         );
     };
     print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a firmware file of this version for the card of this profile.
+///
+/// # Errors
+/// There is no such profile, the text is no version, or nobody reads.
+pub(crate) fn print_firmware(profile: &str, version: &str) -> Result<ExitCode, Error> {
+    let profile = self::profile(profile)?;
+    let version = version
+        .parse()
+        .map_err(|()| anyhow!("`{version}` is not a firmware version like 28.42.1000"))?;
+    let image = mlx5::fw_flash::image(&profile, version);
+    io::stdout().lock().write_all(&image)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use devlink::Subsystem;
-use driver_core::{DriverCore, Klog, SeededRng, VirtualClock};
+use driver_core::{DriverCore, FirmwareFiles, Klog, SeededRng, VirtualClock};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::{DriverLocking, FaultSpec};
@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) udev_names: bool,
     /// Sleeping takes no time, and users can move the time on.
     pub(crate) virtual_clock: bool,
+    /// Where firmware is looked for first.
+    pub(crate) firmware: Option<PathBuf>,
     /// Where the log goes in the end.
     pub(crate) log: Option<PathBuf>,
     /// Where all datagrams go.
@@ -96,6 +98,9 @@ impl Machine {
         let mut held = Held::root();
         let (drivers, virtual_clock) =
             driver_core(config.virtual_clock, config.seed.unwrap_or_else(seed));
+        if let Some(directory) = &config.firmware {
+            drivers.set_firmware(Arc::new(FirmwareFiles::with_first(directory.clone())));
+        }
         let klog = Arc::clone(drivers.klog());
         let machine_clock = Arc::clone(drivers.clock());
         let release = format!("{}.0-userlink", config.kernel);

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Dmesg(args) => dmesg::dmesg(&args),
         Verb::Ctl(args) => ctl::ctl(&args),
         Verb::Profile(args) => devices::print_profile(&args.name),
+        Verb::Firmware(args) => devices::print_firmware(&args.profile, &args.version),
         Verb::Module(args) => module::module(&args),
         Verb::Lockdep(args) => lockdep_cmd::lockdep(&args),
     };

@@ -64,6 +64,7 @@ fn config(args: Run) -> Result<Config, Error> {
         november_2021: args.driver_locking == DriverLocking::November2021,
         udev_names: args.netdev_names == NetdevNames::Udev,
         virtual_clock: args.clock == ClockKind::Virtual,
+        firmware: args.firmware,
         log: args.log,
         capture: args.capture,
         lock_graph: args.lock_graph,

@@ -22,6 +22,8 @@
 //! | `reset-nack` | | another host disables the firmware reset |
 //! | `reload-up` | errno | the second half of a reload fails |
 //! | `recover-fail` | | a recovery of `fw_fatal` fails |
+//! | `flash-stall` | milliseconds | the firmware follows an instruction of a flash this much later; the driver waits 30 s |
+//! | `flash-reject` | number | the firmware rejects what was flashed, for the reason of this number (1 to 9) |
 //!
 //! Probabilities come from the machine's seed: the same seed and the same events are the same run.
 
@@ -76,6 +78,10 @@ faults! {
     ReloadUp "reload-up" Errno;
     /// A recovery of `fw_fatal` fails.
     RecoverFail "recover-fail" Nothing;
+    /// The firmware is slow to follow an instruction of a flash.
+    FlashStall "flash-stall" Milliseconds;
+    /// The firmware rejects what was flashed.
+    FlashReject "flash-reject" Number;
 }
 
 /// A fault that was asked for.

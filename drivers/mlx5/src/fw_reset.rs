@@ -6,7 +6,7 @@
 //! reload.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use devlink::{Devl, ReloadAction, ReloadActions, ReloadLimit};
 use driver_core::{Work, Workqueue};
@@ -18,53 +18,6 @@ use crate::core;
 use crate::core_dev::CoreDev;
 use crate::fault::Fault;
 use crate::module::Module;
-use crate::profile::{FwVersion, Profile};
-
-/// The firmware of an adapter.
-#[derive(Debug)]
-pub(crate) struct Firmware {
-    versions: lockdep::Mutex<Versions>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Versions {
-    running: FwVersion,
-    stored: FwVersion,
-}
-
-impl Firmware {
-    pub(crate) fn new(profile: &Profile) -> Arc<Self> {
-        Arc::new(Firmware {
-            versions: lockdep::Mutex::named(
-                "mlx5 firmware",
-                Versions {
-                    running: profile.fw_running,
-                    stored: profile.fw_stored,
-                },
-            ),
-        })
-    }
-
-    fn versions(&self) -> lockdep::MutexGuard<'_, Versions> {
-        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The version that runs.
-    pub(crate) fn running(&self) -> FwVersion {
-        self.versions().running
-    }
-
-    /// The version that would run after an activation.
-    pub(crate) fn stored(&self) -> FwVersion {
-        self.versions().stored
-    }
-
-    fn activate(&self) -> FwVersion {
-        let mut versions = self.versions();
-        versions.running = versions.stored;
-        versions.running
-    }
-}
 
 /// What a physical function does when the firmware is reset (`struct mlx5_fw_reset`).
 pub(crate) struct FwReset {
@@ -145,24 +98,14 @@ pub(crate) fn reload_fw_activate(
         extack.set_msg("mlx5_core: FW activate requires reboot");
         return Err(Errno::INVAL);
     }
-    let peers = dev
-        .hca_devcom_comp()
-        .map_or_else(Vec::new, |component| component.peers(dev));
-    let all_agree = peers
-        .iter()
-        .all(|peer| peer.settings.enable_remote_dev_reset());
-    if !all_agree || dev.faults().fires(Fault::ResetNack) {
-        for peer in peers {
-            if !peer.settings.enable_remote_dev_reset() {
-                peer.warn(format_args!("PCI Sync FW Update Reset Nack Sent"));
-            }
-        }
+    let peers = peers(dev);
+    if !all_agree(&peers) || dev.faults().fires(Fault::ResetNack) {
         extack.set_msg("mlx5_core: One of the hosts disabled reset");
         return Err(Errno::PERM);
     }
     dev.set_reset_in_progress(true);
     sync_reset_now(dev);
-    dev.firmware().activate();
+    dev.firmware().boot();
     for peer in &peers {
         queue_reload(peer);
     }
@@ -179,14 +122,33 @@ fn sync_reset_now(dev: &CoreDev) {
     dev.info(format_args!("PCI Link up"));
 }
 
-/// Another host has activated a firmware: every physical function of the adapter goes through the reset.
+/// The other physical functions of the adapter.
+fn peers(dev: &CoreDev) -> Vec<Arc<CoreDev>> {
+    dev.hca_devcom_comp()
+        .map_or_else(Vec::new, |component| component.peers(dev))
+}
+
+/// Asks these functions whether the firmware may be reset; who says no says so in the log
+/// (`mlx5_sync_reset_request_event`).
+fn all_agree(functions: &[Arc<CoreDev>]) -> bool {
+    let no = |dev: &&Arc<CoreDev>| !dev.settings.enable_remote_dev_reset();
+    for dev in functions.iter().filter(no) {
+        dev.warn(format_args!("PCI Sync FW Update Reset Nack Sent"));
+    }
+    !functions.iter().any(|dev| no(&dev))
+}
+
+/// Another host wants to activate a firmware: every physical function of the adapter is asked, and goes through the reset if
+/// all agree.
 pub(crate) fn remote_reset(dev: &Arc<CoreDev>) {
-    dev.firmware().activate();
-    queue_reload(dev);
-    if let Some(component) = dev.hca_devcom_comp() {
-        for peer in component.peers(dev) {
-            queue_reload(&peer);
-        }
+    let mut functions = vec![Arc::clone(dev)];
+    functions.extend(peers(dev));
+    if !all_agree(&functions) {
+        return;
+    }
+    dev.firmware().boot();
+    for function in &functions {
+        queue_reload(function);
     }
 }
 
@@ -244,7 +206,7 @@ pub(crate) fn trigger_fw_live_patch(dev: &CoreDev, extack: &mut ExtAck) -> Resul
         extack.set_msg("mlx5_core: FW upgrade to the stored FW can't be done by FW live patching");
         return Err(Errno::INVAL);
     }
-    let version = dev.firmware().activate();
+    let version = dev.firmware().boot();
     dev.info(format_args!(
         "Live patch updated firmware version: {version}"
     ));

@@ -23,7 +23,9 @@
 //! | `rep` | representors | `en_rep.c` |
 //! | [`sriov`] | virtual functions | `sriov.c` |
 //! | [`sf`] | sub-functions, both ends | `sf/` |
-//! | [`fw_reset`] | firmware activation | `fw_reset.c` |
+//! | `firmware` | the firmware: its versions, its update | on the card |
+//! | [`fw_flash`] | flashing it | `fw.c`, `mlxfw/` |
+//! | [`fw_reset`] | activating it | `fw_reset.c` |
 //! | [`locking`] | the two generations of locking | |
 //! | [`profile`] | what differs between adapter models | the firmware |
 //! | [`fault`] | what goes wrong on demand | |
@@ -40,6 +42,8 @@ pub mod dev;
 pub mod devcom;
 pub mod eswitch;
 pub mod fault;
+mod firmware;
+pub mod fw_flash;
 pub mod fw_reset;
 mod health;
 pub mod lag;
@@ -63,7 +67,7 @@ mod traps;
 pub use fault::{FaultError, FaultSpec};
 pub use locking::DriverLocking;
 pub use module::{Config, Module};
-pub use profile::{Profile, ProfileError};
+pub use profile::{FwVersion, Profile, ProfileError};
 
 /// The module's name: the first part of its auxiliary devices' names and the prefix of its messages to users.
 pub const MODULE_NAME: &str = "mlx5_core";

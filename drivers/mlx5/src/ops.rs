@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use devlink::{
-    Devl, InfoReq, NewPort, Objects, Ops, Port, RateOps, ReloadAction, ReloadActions, ReloadDown,
-    ReloadLimit, ReloadLimits,
+    Devl, FlashUpdate, InfoReq, NewPort, Objects, Ops, Port, RateOps, ReloadAction, ReloadActions,
+    ReloadDown, ReloadLimit, ReloadLimits,
 };
 use devlink::{Trap, TrapAction, TrapCtx};
 use driver_core::pci;
@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use crate::core_dev::CoreDev;
 use crate::eswitch::mode;
 use crate::fault::Fault;
-use crate::{core, fw_reset, health, sf, traps};
+use crate::profile::FwVersion;
+use crate::{core, fw_flash, fw_reset, health, sf, traps};
 
 impl Ops for CoreDev {
     fn reload_actions(&self) -> ReloadActions {
@@ -128,6 +129,19 @@ impl Ops for CoreDev {
         sf::port_new(&self.this(), devl, new, extack)
     }
 
+    fn can_flash(&self) -> bool {
+        true
+    }
+
+    fn flash_update(
+        &self,
+        devl: &mut Devl<'_>,
+        update: &FlashUpdate<'_>,
+        extack: &mut ExtAck,
+    ) -> Result<(), Errno> {
+        fw_flash::mlx5_firmware_flash(self, devl, update, extack)
+    }
+
     fn info_get(
         &self,
         _devl: &mut Devl<'_>,
@@ -153,7 +167,19 @@ fn devlink_info_get(dev: &CoreDev, info: &mut InfoReq<'_, '_>) -> Result<(), Err
     let running = dev.firmware().running().padded();
     info.version_running("fw.version", &running)?;
     info.version_running("fw", &running)?;
-    let stored = dev.firmware().stored().padded();
+    let stored = match dev.firmware().pending() {
+        Ok(pending) => pending.map_or(running, FwVersion::padded),
+        Err(state) => {
+            dev.warn(format_args!(
+                "mcqs: can't read pending fw version while fw state is {state}"
+            ));
+            dev.warn(format_args!(
+                "failed to query pending image, err {}",
+                -Errno::NODATA.raw_os_error()
+            ));
+            FwVersion::UNKNOWN.padded()
+        }
+    };
     info.version_stored("fw.version", &stored)?;
     info.version_stored("fw", &stored)
 }

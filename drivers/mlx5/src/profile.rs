@@ -9,6 +9,7 @@
 //! ([`Profile::from_toml`]).
 
 use std::fmt;
+use std::str::FromStr;
 
 mod read;
 
@@ -26,6 +27,13 @@ pub struct FwVersion {
 }
 
 impl FwVersion {
+    /// What the driver shows when it could not read a version (`fw.c: mlx5_fw_version_query`).
+    pub(crate) const UNKNOWN: FwVersion = FwVersion {
+        major: u8::MAX,
+        minor: u8::MAX,
+        subminor: u16::MAX,
+    };
+
     /// The form of `devlink dev info`: the build is padded to four digits (`drivers/net/ethernet/mellanox/mlx5/core/
     /// devlink.c: mlx5_devlink_info_get`).
     pub fn padded(self) -> String {
@@ -37,6 +45,22 @@ impl FwVersion {
 impl fmt::Display for FwVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.subminor)
+    }
+}
+
+/// Three numbers, padded or not.
+impl FromStr for FwVersion {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next().ok_or(());
+        let version = FwVersion {
+            major: part()?.parse().map_err(drop)?,
+            minor: part()?.parse().map_err(drop)?,
+            subminor: part()?.parse().map_err(drop)?,
+        };
+        parts.next().map_or(Ok(version), |_| Err(()))
     }
 }
 

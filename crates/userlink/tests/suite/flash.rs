@@ -24,9 +24,18 @@ fn a_flash_shows_its_progress(who: Who) {
     };
     let options = ["--device", "netdevsim@10", "--clock", "virtual"];
     let flash = format!("devlink dev flash netdevsim/netdevsim10 file {file}");
+    // The client shows nothing of a flash that ends before it has looked for the second time.
     let ran = machine.with(&options).run(&format!(
-        "{flash}; echo status $?
-         {flash} component fw.mgmt; echo status $?
+        "shown() {{
+             n=0
+             while [ $n -lt 50 ]; do
+                 n=$((n + 1)) && out=$(\"$@\") && [ -n \"$out\" ] && break
+             done
+             status=$?
+             echo \"$out\"; echo status $status
+         }}
+         shown {flash}
+         shown {flash} component fw.mgmt
          devlink dev flash netdevsim/netdevsim10 file no/such.bin; echo status $?"
     ));
     let steps = [
@@ -51,4 +60,54 @@ fn a_flash_shows_its_progress_as_root() {
 #[test]
 fn a_flash_shows_its_progress_as_user() {
     a_flash_shows_its_progress(Who::User);
+}
+
+/// A firmware of one's own on a card: two versions until it is activated; a card that stalls, on a clock that does not wait.
+#[test]
+fn a_card_gets_another_firmware() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .outside(
+            r#"
+cd "$(mktemp -d)" && userlink firmware 28.42.7 > new.mfa2 && echo no firmware > text.bin || exit 1
+cat > commands <<'END'
+versions() { devlink dev info $DEVICE | awk '$1 == "fw" { print "fw", $2 }'; }
+flash="devlink dev flash $DEVICE file"
+$flash new.mfa2 >/dev/null || exit 2
+versions
+devlink dev reload $DEVICE action fw_activate >/dev/null || exit 3
+versions
+userlink ctl fault flash-stall=60000,after=1,times=1 || exit 4
+$flash new.mfa2 >/dev/null
+userlink ctl fault flash-reject=7,times=1
+$flash new.mfa2 >/dev/null
+versions
+$flash text.bin >/dev/null
+userlink dmesg | grep -c 'mlxfw: Firmware flash failed'
+END
+userlink run --clock virtual --firmware "$PWD" -- sh commands
+"#,
+        )
+        .good();
+    let lines: Vec<&str> = ran.out.lines().map(str::trim_end).collect();
+    let expected = [
+        "fw 28.41.1000",
+        "fw 28.42.0007",
+        "fw 28.42.0007",
+        "fw 28.42.0007",
+        "fw 28.42.0007",
+        "fw 255.255.65535",
+        "3",
+    ];
+    assert_eq!(lines, expected, "{}", ran.tail());
+    for reason in [
+        "Timeout reached on FSM state change",
+        "key not applicable",
+        "Firmware file is not MFA2",
+    ] {
+        let text = format!("mlxfw: Firmware flash failed: {reason}");
+        assert!(ran.err.contains(&text), "{text}: {}", ran.tail());
+    }
 }

@@ -283,15 +283,7 @@ impl<'de> Deserialize<'de> for FwVersion {
         parsed(
             deserializer,
             "a firmware version like \"28.41.1000\"",
-            |text| {
-                let mut parts = text.split('.');
-                let version = FwVersion {
-                    major: parts.next()?.parse().ok()?,
-                    minor: parts.next()?.parse().ok()?,
-                    subminor: parts.next()?.parse().ok()?,
-                };
-                parts.next().is_none().then_some(version)
-            },
+            |text| text.parse().ok(),
         )
     }
 }
