@@ -59,7 +59,9 @@ pub use rate::{NoRateOps, RATE_TCS_MAX, Rate, RateKind, RateOp, RateOpSet, RateO
 pub use region::{Region, RegionOps, SnapshotId};
 pub use reload::{ReloadAction, ReloadActions, ReloadDown, ReloadLimit, ReloadLimits};
 pub use resource::{NewResource, RESOURCE_ID_PARENT_TOP, ResourceSizeParams, ResourceUnit};
-pub use sb::{NoSbOps, Sb, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTcBind, SbThresholdType};
+pub use sb::{
+    NoSbOps, Sb, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTc, SbTcBind, SbThresholdType,
+};
 pub use selftests::{SelftestId, SelftestStatus};
 pub use subsystem::Subsystem;
 pub use trap::{

@@ -15,7 +15,9 @@ use crate::port::Port;
 
 mod ops;
 
-pub use ops::{NoSbOps, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTcBind, SbThresholdType};
+pub use ops::{
+    NoSbOps, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTc, SbTcBind, SbThresholdType,
+};
 
 /// A shared buffer as the driver registers it (`struct devlink_sb`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +49,10 @@ impl Sb {
     }
 
     /// Every traffic class of a port, in the order of the dumps.
-    fn all_tcs(&self) -> impl Iterator<Item = (SbPoolType, u16)> + use<> {
-        let ingress = (0..self.ingress_tcs).map(|tc| (SbPoolType::Ingress, tc));
-        ingress.chain((0..self.egress_tcs).map(|tc| (SbPoolType::Egress, tc)))
+    fn all_tcs(&self) -> impl Iterator<Item = SbTc> + use<> {
+        let of = |ty, count| (0..count).map(move |index| SbTc { ty, index });
+        let ingress = of(SbPoolType::Ingress, self.ingress_tcs);
+        ingress.chain(of(SbPoolType::Egress, self.egress_tcs))
     }
 }
 
@@ -63,9 +66,14 @@ fn sb_from(objects: &Objects<'_>, attrs: &Attrs<'_>) -> Result<Sb, Errno> {
         .ok_or(Errno::NODEV)
 }
 
-fn pool_from(sb: &Sb, attrs: &Attrs<'_>) -> Result<u16, Errno> {
+fn pool_index_from(sb: &Sb, attrs: &Attrs<'_>) -> Result<u16, Errno> {
     let pool = attrs.get_u16(attr::SB_POOL_INDEX);
     pool.filter(|&pool| pool < sb.pools()).ok_or(Errno::INVAL)
+}
+
+fn pool_from(objects: &Objects<'_>, attrs: &Attrs<'_>) -> Result<(Sb, u16), Errno> {
+    let sb = sb_from(objects, attrs)?;
+    Ok((sb, pool_index_from(&sb, attrs)?))
 }
 
 fn pool_type_from(attrs: &Attrs<'_>) -> Result<SbPoolType, Errno> {
@@ -84,11 +92,12 @@ fn threshold_type_from(attrs: &Attrs<'_>) -> Result<SbThresholdType, Errno> {
     }
 }
 
-fn tc_from(sb: &Sb, attrs: &Attrs<'_>) -> Result<(SbPoolType, u16), Errno> {
+fn tc_from(objects: &Objects<'_>, attrs: &Attrs<'_>) -> Result<(Sb, SbTc), Errno> {
+    let sb = sb_from(objects, attrs)?;
     let ty = pool_type_from(attrs)?;
     let tc = attrs.get_u16(attr::SB_TC_INDEX);
-    let tc = tc.filter(|&tc| tc < sb.tcs(ty)).ok_or(Errno::INVAL)?;
-    Ok((ty, tc))
+    let index = tc.filter(|&tc| tc < sb.tcs(ty)).ok_or(Errno::INVAL)?;
+    Ok((sb, SbTc { ty, index }))
 }
 
 fn threshold_from(attrs: &Attrs<'_>) -> Result<u32, Error> {
@@ -186,30 +195,19 @@ impl PortPool {
 struct TcPoolBind {
     sb: Sb,
     port: u32,
-    ty: SbPoolType,
-    tc: u16,
+    tc: SbTc,
     bind: SbTcBind,
     occupancy: Option<SbOccupancy>,
 }
 
 impl TcPoolBind {
-    fn read(
-        devl: &mut Devl<'_>,
-        port: &Arc<Port>,
-        sb: Sb,
-        (ty, tc): (SbPoolType, u16),
-    ) -> Filled<Self> {
+    fn read(devl: &mut Devl<'_>, port: &Arc<Port>, sb: Sb, tc: SbTc) -> Filled<Self> {
         let ops = devl.ops();
-        let bind = ops
-            .sb_ops()
-            .tc_pool_bind_get(devl, port, sb.index, tc, ty)?;
-        let occupancy = ops
-            .sb_ops()
-            .occ_tc_port_bind_get(devl, port, sb.index, tc, ty);
+        let bind = ops.sb_ops().tc_pool_bind_get(devl, port, sb.index, tc)?;
+        let occupancy = ops.sb_ops().occ_tc_port_bind_get(devl, port, sb.index, tc);
         Ok(Self {
             sb,
             port: port.index(),
-            ty,
             tc,
             bind,
             occupancy: if_told(occupancy)?,
@@ -220,8 +218,8 @@ impl TcPoolBind {
         devlink.put_handle(w)?;
         w.put_u32(attr::PORT_INDEX, self.port)?;
         w.put_u32(attr::SB_INDEX, self.sb.index)?;
-        w.put_u16(attr::SB_TC_INDEX, self.tc)?;
-        w.put_u8(attr::SB_POOL_TYPE, self.ty as u8)?;
+        w.put_u16(attr::SB_TC_INDEX, self.tc.index)?;
+        w.put_u8(attr::SB_POOL_TYPE, self.tc.ty as u8)?;
         w.put_u16(attr::SB_POOL_INDEX, self.bind.pool)?;
         w.put_u32(attr::SB_THRESHOLD, self.bind.threshold)?;
         put_occupancy(w, self.occupancy)
@@ -244,16 +242,14 @@ pub(crate) fn pool_get_doit(
     request: &Request<'_>,
     reply: &mut Reply<'_>,
 ) -> netlink::Result {
-    let sb = sb_from(devl, &request.attrs())?;
-    let index = pool_from(&sb, &request.attrs())?;
+    let (sb, index) = pool_from(devl, &request.attrs())?;
     let pool = Pool::read(devl, sb, index)?;
     reply.send(cmd::SB_POOL_NEW, |w| pool.fill(w, devl.devlink()))
 }
 
 pub(crate) fn pool_set_doit(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlink::Result {
     let attrs = request.attrs();
-    let sb = sb_from(devl, &attrs)?;
-    let index = pool_from(&sb, &attrs)?;
+    let (sb, index) = pool_from(devl, &attrs)?;
     let threshold_type = threshold_type_from(&attrs)?;
     let size = attrs.require(attr::SB_POOL_SIZE)?.u32();
     let size = size.ok_or(Errno::INVAL)?;
@@ -282,8 +278,7 @@ pub(crate) fn port_pool_get_doit(
     request: &Request<'_>,
     reply: &mut Reply<'_>,
 ) -> netlink::Result {
-    let sb = sb_from(devl, &request.attrs())?;
-    let index = pool_from(&sb, &request.attrs())?;
+    let (sb, index) = pool_from(devl, &request.attrs())?;
     let pool = PortPool::read(devl, port, sb, index)?;
     reply.send(cmd::SB_PORT_POOL_NEW, |w| pool.fill(w, devl.devlink()))
 }
@@ -294,8 +289,7 @@ pub(crate) fn port_pool_set_doit(
     request: &mut Request<'_>,
 ) -> netlink::Result {
     let attrs = request.attrs();
-    let sb = sb_from(devl, &attrs)?;
-    let index = pool_from(&sb, &attrs)?;
+    let (sb, index) = pool_from(devl, &attrs)?;
     let threshold = threshold_from(&attrs)?;
     let ops = devl.ops();
     let extack = request.ext_ack();
@@ -310,8 +304,7 @@ pub(crate) fn tc_pool_bind_get_doit(
     request: &Request<'_>,
     reply: &mut Reply<'_>,
 ) -> netlink::Result {
-    let sb = sb_from(devl, &request.attrs())?;
-    let tc = tc_from(&sb, &request.attrs())?;
+    let (sb, tc) = tc_from(devl, &request.attrs())?;
     let bind = TcPoolBind::read(devl, port, sb, tc)?;
     reply.send(cmd::SB_TC_POOL_BIND_NEW, |w| bind.fill(w, devl.devlink()))
 }
@@ -322,17 +315,16 @@ pub(crate) fn tc_pool_bind_set_doit(
     request: &mut Request<'_>,
 ) -> netlink::Result {
     let attrs = request.attrs();
-    let sb = sb_from(devl, &attrs)?;
-    let (ty, tc) = tc_from(&sb, &attrs)?;
+    let (sb, tc) = tc_from(devl, &attrs)?;
     let bind = SbTcBind {
-        pool: pool_from(&sb, &attrs)?,
+        pool: pool_index_from(&sb, &attrs)?,
         threshold: threshold_from(&attrs)?,
     };
     let ops = devl.ops();
     let extack = request.ext_ack();
     Ok(ops
         .sb_ops()
-        .tc_pool_bind_set(devl, port, sb.index, tc, ty, bind, extack)?)
+        .tc_pool_bind_set(devl, port, sb.index, tc, bind, extack)?)
 }
 
 // The dumps. The cursor counts the objects of a kind over all buffers and ports.

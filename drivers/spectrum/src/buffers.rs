@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use devlink::{
-    Devl, Port, Sb, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTcBind, SbThresholdType,
+    Devl, Port, Sb, SbOccupancy, SbOps, SbPoolInfo, SbPoolType, SbTc, SbTcBind, SbThresholdType,
 };
 use netlink::ExtAck;
 use rustix::io::Errno;
@@ -202,10 +202,10 @@ impl PortBuffers {
         }
     }
 
-    fn tc(&mut self, tc: u16, ty: SbPoolType) -> Option<&mut Tc> {
-        match ty {
-            SbPoolType::Ingress => self.ingress.get_mut(usize::from(tc)),
-            SbPoolType::Egress => self.egress.get_mut(usize::from(tc)),
+    fn tc(&mut self, tc: SbTc) -> Option<&mut Tc> {
+        match tc.ty {
+            SbPoolType::Ingress => self.ingress.get_mut(usize::from(tc.index)),
+            SbPoolType::Egress => self.egress.get_mut(usize::from(tc.index)),
         }
     }
 
@@ -259,8 +259,8 @@ impl Buffers {
         port.pools.get_mut(usize::from(pool)).ok_or(Errno::INVAL)
     }
 
-    fn tc(&mut self, port: &Port, tc: u16, ty: SbPoolType) -> Result<&mut Tc, Errno> {
-        self.port(port)?.tc(tc, ty).ok_or(Errno::INVAL)
+    fn tc(&mut self, port: &Port, tc: SbTc) -> Result<&mut Tc, Errno> {
+        self.port(port)?.tc(tc).ok_or(Errno::INVAL)
     }
 }
 
@@ -367,11 +367,10 @@ impl SbOps for Spectrum {
         _devl: &mut Devl<'_>,
         port: &Arc<Port>,
         _sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
     ) -> Result<SbTcBind, Errno> {
         let mut buffers = self.buffers();
-        let tc = *buffers.tc(port, tc, ty)?;
+        let tc = *buffers.tc(port, tc)?;
         Ok(SbTcBind {
             pool: tc.pool,
             threshold: buffers.pool(tc.pool)?.threshold_out(tc.max_buff),
@@ -383,8 +382,7 @@ impl SbOps for Spectrum {
         _devl: &mut Devl<'_>,
         port: &Arc<Port>,
         _sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
         bind: SbTcBind,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
@@ -394,12 +392,12 @@ impl SbOps for Spectrum {
         }
         let mut buffers = self.buffers();
         let pool = *buffers.pool(bind.pool)?;
-        if POOLS[usize::from(bind.pool)].ty != ty {
+        if POOLS[usize::from(bind.pool)].ty != tc.ty {
             let text =
                 "mlxsw_spectrum: Binding egress TC to ingress pool and vice versa is forbidden";
             return Err(refuse(extack, text));
         }
-        let now = buffers.tc(port, tc, ty)?;
+        let now = buffers.tc(port, tc)?;
         if now.pool == MULTICAST_POOL {
             if bind.pool != MULTICAST_POOL {
                 let text = "mlxsw_spectrum: Binding this TC to a different pool is forbidden";
@@ -447,9 +445,8 @@ impl SbOps for Spectrum {
         _devl: &mut Devl<'_>,
         port: &Arc<Port>,
         _sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
     ) -> Result<SbOccupancy, Errno> {
-        Ok(self.buffers().tc(port, tc, ty)?.used.snapshot)
+        Ok(self.buffers().tc(port, tc)?.used.snapshot)
     }
 }

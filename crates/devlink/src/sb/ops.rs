@@ -50,6 +50,15 @@ pub struct SbOccupancy {
     pub max: u32,
 }
 
+/// One of a port's traffic classes; each direction has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SbTc {
+    /// Which packets it is for.
+    pub ty: SbPoolType,
+    /// Its number in this direction.
+    pub index: u16,
+}
+
 /// The pool that a traffic class is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SbTcBind {
@@ -136,10 +145,9 @@ pub trait SbOps: Send + Sync {
         devl: &mut Devl<'_>,
         port: &Arc<Port>,
         sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
     ) -> Result<SbTcBind, Errno> {
-        let _ = (devl, port, sb, tc, ty);
+        let _ = (devl, port, sb, tc);
         Err(Errno::OPNOTSUPP)
     }
 
@@ -148,21 +156,16 @@ pub trait SbOps: Send + Sync {
     /// # Errors
     ///
     /// Fails the request.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the kernel's operation has them all"
-    )]
     fn tc_pool_bind_set(
         &self,
         devl: &mut Devl<'_>,
         port: &Arc<Port>,
         sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
         bind: SbTcBind,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        let _ = (devl, port, sb, tc, ty, bind, extack);
+        let _ = (devl, port, sb, tc, bind, extack);
         Err(Errno::OPNOTSUPP)
     }
 
@@ -212,10 +215,9 @@ pub trait SbOps: Send + Sync {
         devl: &mut Devl<'_>,
         port: &Arc<Port>,
         sb: u32,
-        tc: u16,
-        ty: SbPoolType,
+        tc: SbTc,
     ) -> Result<SbOccupancy, Errno> {
-        let _ = (devl, port, sb, tc, ty);
+        let _ = (devl, port, sb, tc);
         Err(Errno::OPNOTSUPP)
     }
 }
