@@ -276,23 +276,32 @@ fn refused_mounts_are_one_sentence_with_the_remedy() {
     refused("mount", &["namespace"]);
 }
 
-/// Without network devices everything else works, and one line says what is missing.
-#[test]
-fn refused_tun_is_one_sentence_with_the_remedy() {
+/// Without this device of the system everything else works, and one line says what is missing.
+fn goes_without(what: &str, device: &str) {
     let Some(machine) = Machine::new(Who::User) else {
         return;
     };
     let refuse = compiled("refuse");
     let ran = machine
-        .outside(&format!("{refuse} tun userlink run devlink port show"))
+        .outside(&format!("{refuse} {what} userlink run devlink port show"))
         .good();
     assert!(ran.out.contains("flavour physical"), "{}", ran.tail());
     let about: Vec<&str> = lines(&ran)
         .into_iter()
-        .filter(|line| line.contains("/dev/net/tun"))
+        .filter(|line| line.contains(device))
         .collect();
     assert_eq!(about.len(), 1, "{}", ran.tail());
     assert!(about[0].contains("chmod"), "{}", ran.tail());
+}
+
+#[test]
+fn refused_tun_is_one_sentence_with_the_remedy() {
+    goes_without("tun", "/dev/net/tun");
+}
+
+#[test]
+fn refused_fuse_is_one_sentence_with_the_remedy() {
+    goes_without("fuse", "/dev/fuse");
 }
 
 #[test]
@@ -337,25 +346,6 @@ fn only_sys_is_roots_machines_own() {
         "{}",
         ran.tail()
     );
-}
-
-/// Without files everything else works, and one line says what is missing.
-#[test]
-fn refused_fuse_is_one_sentence_with_the_remedy() {
-    let Some(machine) = Machine::new(Who::User) else {
-        return;
-    };
-    let refuse = compiled("refuse");
-    let ran = machine
-        .outside(&format!("{refuse} fuse userlink run devlink port show"))
-        .good();
-    assert!(ran.out.contains("flavour physical"), "{}", ran.tail());
-    let about: Vec<&str> = lines(&ran)
-        .into_iter()
-        .filter(|line| line.contains("/dev/fuse"))
-        .collect();
-    assert_eq!(about.len(), 1, "{}", ran.tail());
-    assert!(about[0].contains("chmod"), "{}", ran.tail());
 }
 
 #[test]
