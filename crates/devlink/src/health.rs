@@ -280,13 +280,6 @@ impl Reporter {
         self.recover(&mut devl, ctx, &mut ExtAck::default())
     }
 
-    /// Says how the object is, for a driver that finds that out by itself (`devlink_health_reporter_state_update`).
-    pub fn state_update(&self, health: HealthState) {
-        if std::mem::replace(&mut self.state().health, health) != health {
-            self.notify();
-        }
-    }
-
     /// Counts a recovery that happened without being asked for (`devlink_health_reporter_recovery_done`).
     pub fn recovery_done(&self) {
         let now = self.now();

@@ -80,21 +80,11 @@ pub fn num_vfs(device: &Device) -> u16 {
     iov(device).map_or(0, |iov| iov.state().vfs.len() as u16)
 }
 
-/// The device's virtual functions, in the order of their numbers.
-pub fn virtfns(device: &Device) -> Vec<Arc<Device>> {
-    iov(device).map_or_else(Vec::new, |iov| iov.state().vfs.clone())
-}
-
 /// The physical function of a virtual one, and the number that it has there; `None` for any other device (`pci_physfn`,
 /// `pci_iov_vf_id`).
 pub fn physfn(device: &Device) -> Option<(Arc<Device>, u16)> {
     let physfn = physfn_of(device)?;
     Some((physfn.device.upgrade()?, physfn.number))
-}
-
-/// Whether the device is a virtual function, also when its physical one is gone.
-pub fn is_virtfn(device: &Device) -> bool {
-    physfn_of(device).is_some()
 }
 
 /// Whether new virtual functions of the device are offered to drivers.
