@@ -16,6 +16,7 @@ use devlink::{
     ReloadLimit,
 };
 use driver_core::Device;
+use driver_core::bus::PlainBus;
 use driver_testkit::{Client, Machine};
 use lockdep::order::Held;
 use netlink::{ExtAck, KernelVersion, attr, cmd};
@@ -100,7 +101,7 @@ fn name(number: u32) -> String {
 
 /// Makes and registers a bare instance.
 fn register(machine: &Machine, number: u32, ports: u32) -> Result<Arc<Devlink>> {
-    let bus = machine.driver_core.bus("netdevsim").context("no bus")?;
+    let bus = machine.driver_core.register_bus(PlainBus::new("netdevsim"));
     let device = Device::new(&bus, format!("bare{number}"), None, ());
     let bare = Bare::new(ports);
     let net = Arc::clone(machine.net_core.init_net());

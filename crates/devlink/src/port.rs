@@ -12,7 +12,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use net_core::netdev::RegState;
-use net_core::{Netdev, NetdevEvent, NotifierBlock};
+use net_core::{DevlinkCompat, Netdev, NetdevEvent, NotifierBlock};
 use netlink::genl::{Batch, DumpCursor, Reply, Request};
 use netlink::{Error, ExtAck, KernelVersion, Writer, attr, cmd};
 use rustix::io::Errno;
@@ -430,6 +430,27 @@ impl Objects<'_> {
     /// All ports, by number.
     pub fn ports(&self) -> impl Iterator<Item = &Arc<Port>> {
         self.state.ports.values()
+    }
+}
+
+/// What network devices show of their ports in sysfs. No lock is needed: only what never changes is asked for.
+pub(crate) fn compat() -> DevlinkCompat {
+    fn attrs(dev: &Netdev) -> Result<&PortAttrs, Errno> {
+        let port = dev.devlink_port().and_then(|port| port.downcast_ref());
+        port.and_then(Port::attrs).ok_or(Errno::OPNOTSUPP)
+    }
+    DevlinkCompat {
+        phys_port_name: |dev| {
+            let attrs = attrs(dev)?;
+            attrs.phys_port_name().ok_or(match attrs.flavour {
+                Flavour::Virtual => Errno::OPNOTSUPP,
+                _ => Errno::INVAL,
+            })
+        },
+        switch_id: |dev| match &attrs(dev)?.switch_id[..] {
+            [] => Err(Errno::OPNOTSUPP),
+            id => Ok(id.to_vec()),
+        },
     }
 }
 

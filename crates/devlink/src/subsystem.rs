@@ -115,6 +115,7 @@ impl Subsystem {
             first_group,
         );
         net_core.register_netdevice_notifier(held, &port::netdevice_notifier())?;
+        net_core.set_devlink_compat(port::compat());
         Ok(subsystem)
     }
 

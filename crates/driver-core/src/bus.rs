@@ -14,6 +14,7 @@ use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 use rustix::io::Errno;
 
+use crate::core::Build;
 use crate::dd;
 use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
@@ -35,6 +36,11 @@ pub trait BusType: Send + Sync {
     /// Whatever the driver answers, or the bus in its place.
     fn probe(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
         driver.probe(device)
+    }
+
+    /// The folder of `/sys/devices` for a device that is part of no other; `None`: `/sys/devices` itself.
+    fn root_folder(&self, _device: &Device) -> Option<String> {
+        None
     }
 
     /// Takes the device from the driver.
@@ -69,8 +75,12 @@ pub struct Bus {
     drivers: lockdep::Mutex<Vec<Arc<DriverPrivate>>>,
     /// New drivers and devices are brought together at once.
     autoprobe: AtomicBool,
-    /// `/sys/bus/NAME/`.
-    dir: OnceLock<Dir>,
+    /// `/sys/bus/NAME/`, while it is there.
+    dir: lockdep::Mutex<Option<Dir>>,
+    /// `/sys/devices/`.
+    devices_dir: OnceLock<Dir>,
+    /// What of the kernel's build shows in devices' directories.
+    pub(crate) build: Arc<OnceLock<Build>>,
 }
 
 /// A registered driver and the devices bound to it, in the order of binding (`struct driver_private`).
@@ -84,25 +94,49 @@ pub(crate) struct DriverPrivate {
 impl Bus {
     /// A bus of this type whose devices write to `klog`.
     pub fn new(bus_type: impl BusType + 'static, klog: Arc<Klog>) -> Arc<Self> {
+        Self::with_build(bus_type, klog, Arc::default())
+    }
+
+    pub(crate) fn with_build(
+        bus_type: impl BusType + 'static,
+        klog: Arc<Klog>,
+        build: Arc<OnceLock<Build>>,
+    ) -> Arc<Self> {
         Arc::new(Bus {
+            build,
             name: bus_type.name().into(),
             bus_type: Box::new(bus_type),
             klog,
             devices: lockdep::Mutex::named("bus->klist_devices", Vec::new()),
             drivers: lockdep::Mutex::named("bus->klist_drivers", Vec::new()),
             autoprobe: AtomicBool::new(true),
-            dir: OnceLock::new(),
+            dir: lockdep::Mutex::named("bus->subsys", None),
+            devices_dir: OnceLock::new(),
         })
     }
 
-    /// The bus's directory in sysfs, if it is part of a machine.
-    pub fn dir(&self) -> Option<&Dir> {
-        self.dir.get()
+    /// The bus's directory in sysfs, while it has one.
+    pub fn dir(&self) -> Option<Dir> {
+        lock(&self.dir).clone()
     }
 
-    pub(crate) fn set_dir(&self, dir: Dir) {
-        // A bus is registered once.
-        let _ = self.dir.set(dir);
+    /// `/sys/devices/`, if the bus is part of a machine.
+    pub(crate) fn devices_dir(&self) -> Option<&Dir> {
+        self.devices_dir.get()
+    }
+
+    pub(crate) fn set_dirs(&self, devices: Dir, dir: Dir) {
+        // Which is the same every time.
+        let _ = self.devices_dir.set(devices);
+        *lock(&self.dir) = Some(dir);
+    }
+
+    /// Removes the bus's directory.
+    pub(crate) fn remove_files(&self) {
+        let dir = lock(&self.dir).take();
+        if let Some(dir) = dir {
+            dir.remove();
+        }
     }
 
     /// Whether new drivers and devices are brought together at once (`drivers_autoprobe`).
@@ -244,6 +278,7 @@ impl Bus {
         };
         if lost {
             device.remove_attributes();
+            self.unlink_device(device);
             device.remove_files();
             return Err(Errno::EXIST);
         }
@@ -367,6 +402,7 @@ fn bus_remove_device<H>(bus: &Bus, device: &Arc<Device>, held: &mut Held<'_, H>)
 where
     H: Before<DeviceLock>,
 {
+    bus.unlink_device(device);
     bus.forget(device);
     dd::device_release_driver_internal(bus, device, None, held);
     dd::keep_frame(device);

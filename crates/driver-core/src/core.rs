@@ -8,13 +8,28 @@ use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 
 use crate::auxiliary::AuxiliaryBusType;
-use crate::bus::{Bus, BusType, PlainBus, lock};
+use crate::bus::{Bus, BusType, lock};
 use crate::clock::{Clock, RealClock};
 use crate::firmware::{FirmwareFiles, FirmwareLoader};
 use crate::klog::Klog;
 use crate::pci::PciBusType;
 use crate::rng::{Rng, SeededRng};
 use crate::workqueue::{WorkerPool, Workqueue};
+
+/// What the build of the machine's kernel, and not only its version, shows of itself in devices' directories. The default is a
+/// kernel without any of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// `CONFIG_PM`: each device has a directory `power/`.
+    pub power_management: bool,
+    /// `CONFIG_PTP_1588_CLOCK_MOCK`: simulated network devices have clocks.
+    pub mock_clocks: bool,
+    /// Network devices show identities of ports that they have not got, which cannot be read: so until 7.0
+    /// (`net/core/net-sysfs.c: netdev_phys_is_visible`).
+    pub shows_absent_ids: bool,
+    /// Queues show limits that nobody heeds: so until 6.8 (`net/core/net-sysfs.c: netdev_uses_bql`).
+    pub shows_unused_limits: bool,
+}
 
 /// Clock, log, random numbers, buses and workers of one machine.
 pub struct DriverCore {
@@ -23,6 +38,7 @@ pub struct DriverCore {
     rng: Arc<dyn Rng>,
     sysfs: Tree,
     debugfs: Tree,
+    build: Arc<OnceLock<Build>>,
     firmware: OnceLock<Arc<dyn FirmwareLoader>>,
     buses: lockdep::Mutex<Vec<Arc<Bus>>>,
     workers: Arc<WorkerPool>,
@@ -30,7 +46,7 @@ pub struct DriverCore {
 }
 
 impl DriverCore {
-    /// A machine that runs on this clock and these random numbers, with the buses `pci`, `auxiliary` and `netdevsim`
+    /// A machine that runs on this clock and these random numbers, with the buses `pci` and `auxiliary`
     /// and the workqueue `events`. Starts no thread before there is work.
     pub fn new(clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Arc<Self> {
         let klog = Klog::new(Arc::clone(&clock));
@@ -42,18 +58,18 @@ impl DriverCore {
             rng,
             sysfs: Tree::sysfs(),
             debugfs: Tree::debugfs(),
+            build: Arc::default(),
             firmware: OnceLock::new(),
             buses: lockdep::Mutex::named("buses", Vec::new()),
             workers,
             system_wq,
         };
-        for dir in ["bus", "class"] {
+        for dir in ["bus", "class", "devices"] {
             // A new tree is empty.
             let _ = core.sysfs().create_dir(dir);
         }
         core.register_bus(PciBusType);
         core.register_bus(AuxiliaryBusType);
-        core.register_bus(PlainBus::new("netdevsim"));
         Arc::new(core)
     }
 
@@ -110,16 +126,39 @@ impl DriverCore {
     /// Registers a bus of this type (`bus_register`); if there is one of that name, it is the one returned.
     pub fn register_bus(&self, bus_type: impl BusType + 'static) -> Arc<Bus> {
         let mut buses = lock(&self.buses);
-        if let Some(bus) = buses.iter().find(|bus| bus.name() == bus_type.name()) {
-            return Arc::clone(bus);
+        let known = buses.iter().find(|bus| bus.name() == bus_type.name());
+        let bus = match known {
+            Some(bus) => Arc::clone(bus),
+            None => {
+                let klog = Arc::clone(&self.klog);
+                let bus = Bus::with_build(bus_type, klog, Arc::clone(&self.build));
+                buses.push(Arc::clone(&bus));
+                bus
+            }
+        };
+        if bus.dir().is_none() {
+            // There is no other bus of that name, so there is no other directory.
+            let _ = bus.make_files(&self.sysfs());
         }
-        let bus = Bus::new(bus_type, Arc::clone(&self.klog));
-        if let Some(dir) = self.sysfs().dir("bus") {
-            // The list knows of no other bus of that name, so there is no other directory.
-            let _ = bus.make_files(&dir);
-        }
-        buses.push(Arc::clone(&bus));
         bus
+    }
+
+    /// Takes the directory of the bus of that name out of sysfs (`bus_unregister`). The bus itself stays until it is registered
+    /// again: somebody may still be about to put a device on it.
+    pub fn unregister_bus(&self, name: &str) {
+        if let Some(bus) = self.bus(name) {
+            bus.remove_files();
+        }
+    }
+
+    /// What the kernel's build shows of itself in sysfs.
+    pub fn build(&self) -> Build {
+        self.build.get().copied().unwrap_or_default()
+    }
+
+    /// Settles it, before there are devices. `false` if it was settled already.
+    pub fn set_build(&self, build: Build) -> bool {
+        self.build.set(build).is_ok()
     }
 
     /// The bus of that name.

@@ -12,7 +12,7 @@
 //! | [`driver`] | what a driver provides | `include/linux/device/driver.h` |
 //! | `dd` | probe, bind, release | `drivers/base/dd.c` |
 //! | [`pci`], [`auxiliary`] | the two buses with a naming scheme of their own | `drivers/pci`, `drivers/base/auxiliary.c` |
-//! | `sysfs` | what `/sys/bus/` shows | `drivers/base/bus.c`, `drivers/base/core.c` |
+//! | `sysfs`, [`power`] | what `/sys/bus/` and `/sys/devices/` show | `drivers/base/bus.c`, `drivers/base/core.c` |
 //! | [`workqueue`] | work items and their workers | `kernel/workqueue.c` |
 //! | [`firmware`] | firmware files | `drivers/base/firmware_loader` |
 //! | [`klog`] | the log that `userlink dmesg` shows | `kernel/printk` |
@@ -32,11 +32,12 @@ pub mod firmware;
 pub mod ida;
 pub mod klog;
 pub mod pci;
+pub mod power;
 pub mod rng;
 mod sysfs;
 pub mod workqueue;
 
-pub use crate::core::DriverCore;
+pub use crate::core::{Build, DriverCore};
 pub use bus::Bus;
 pub use clock::{Clock, ManualClock, RealClock, VirtualClock};
 pub use device::{Device, LockedDevice};

@@ -187,6 +187,19 @@ impl BusType for PciBusType {
         }
     }
 
+    /// That of its host bridge. There is one for each bus, and a virtual function is where its physical one is
+    /// (`drivers/pci/iov.c: pci_iov_add_virtfn`).
+    fn root_folder(&self, device: &Device) -> Option<String> {
+        let bridge = |device: &Device| {
+            let address = function(device)?.address;
+            Some(format!("pci{:04x}:{:02x}", address.domain, address.bus))
+        };
+        match sriov::physfn(device) {
+            Some((physfn, _)) => bridge(&physfn),
+            None => bridge(device),
+        }
+    }
+
     fn probe(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
         pci_device_probe(driver, device)
     }

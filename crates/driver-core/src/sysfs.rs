@@ -1,12 +1,13 @@
-//! What `/sys/bus/` shows of buses, devices and drivers (`drivers/base/bus.c`, `drivers/base/core.c`).
+//! What `/sys/bus/` and `/sys/devices/` show of buses, devices and drivers (`drivers/base/bus.c`, `drivers/base/core.c`).
 //!
 //! ```text
 //! bus/netdevsim/                  drivers_autoprobe, drivers_probe, uevent
-//!   devices/netdevsim10/          uevent, subsystem, driver, and what the bus gives its devices
-//!   drivers/netdevsim/            bind, unbind, uevent, and a link to each device that is bound
+//!   devices/netdevsim10           a link to each device
+//!   drivers/netdevsim/            bind, unbind, uevent, module, and a link to each device that is bound
+//! devices/netdevsim10/            uevent, power/, links to its bus and its driver, and what the bus gives its devices
+//! devices/pci0000:00/             the devices of a bus that has a folder of its own for them
 //! ```
-//! In the kernel a device's directory is below `/sys/devices` and the bus has a link to it; here it is in the bus itself. The
-//! links in it lead where they lead there.
+//! A device that is part of another has its directory in that one's.
 
 use std::sync::{Arc, Weak};
 
@@ -47,7 +48,9 @@ fn wo_uevent() -> Attribute {
 
 impl Bus {
     /// Makes the bus's directory below `bus/` (`bus_register`).
-    pub(crate) fn make_files(self: &Arc<Self>, buses: &Dir) -> Result<(), Errno> {
+    pub(crate) fn make_files(self: &Arc<Self>, sysfs: &Dir) -> Result<(), Errno> {
+        let there = |name: &str| sysfs.dir(name).ok_or(Errno::NOENT);
+        let (buses, devices) = (there("bus")?, there("devices")?);
         let dir = buses.create_dir(self.name().to_owned())?;
         dir.create_dir("devices")?;
         dir.create_dir("drivers")?;
@@ -71,7 +74,7 @@ impl Bus {
             Ok(())
         });
         dir.create_attribute("drivers_autoprobe", autoprobe)?;
-        self.set_dir(dir);
+        self.set_dirs(devices, dir);
         Ok(())
     }
 
@@ -96,6 +99,7 @@ impl Bus {
         let _ = dir.create_attribute("bind", bind);
         let _ = dir.create_attribute("unbind", unbind);
         let _ = dir.create_attribute("uevent", wo_uevent());
+        let _ = dir.create_link("module", format!("../../../../module/{}", driver.module()));
     }
 
     /// Removes a driver's directory (`bus_remove_driver`).
@@ -109,12 +113,28 @@ impl Bus {
         self.dir()?.dir("drivers")
     }
 
+    /// The directory that the device's own is to be in (`get_device_parent`).
+    fn parent_dir(&self, device: &Device) -> Option<Dir> {
+        if let Some(dir) = device.parent().and_then(|parent| parent.dir()) {
+            return Some(dir.clone());
+        }
+        let devices = self.devices_dir()?;
+        let Some(root) = self.bus_type().root_folder(device) else {
+            return Some(devices.clone());
+        };
+        // Somebody may just have made it, and it stays.
+        devices
+            .dir(&root)
+            .or_else(|| devices.create_dir(root.clone()).ok())
+            .or_else(|| devices.dir(&root))
+    }
+
     /// Makes a device's directory with all that it has before it is probed (`device_add`).
     pub(crate) fn make_device_files(&self, device: &Arc<Device>) -> Result<(), Errno> {
-        let Some(devices) = self.dir().and_then(|bus| bus.dir("devices")) else {
+        let Some(parent) = self.parent_dir(device) else {
             return Ok(());
         };
-        let dir = devices.create_dir(device.name().to_owned())?;
+        let dir = parent.create_dir(device.name().to_owned())?;
         let shown = Arc::downgrade(device);
         let uevent = Attribute::ro(move |_| {
             let device = shown.upgrade().ok_or(Errno::NODEV)?;
@@ -125,12 +145,39 @@ impl Bus {
         })
         .with_store(|_, text| synth_uevent(text));
         dir.create_attribute("uevent", uevent)?;
-        dir.create_link("subsystem", format!("../../../{}", self.name()))?;
-        let made = device.set_dir(&dir);
+        if self.build.get().is_some_and(|build| build.power_management) {
+            crate::power::make_dir(&dir)?;
+        }
+        let made = device.set_dir(&dir).and_then(|()| self.link_device(&dir));
         if made.is_err() {
             dir.remove();
         }
         made
+    }
+
+    /// A device has come to the bus: a link each way (`bus_add_device`).
+    fn link_device(&self, device: &Dir) -> Result<(), Errno> {
+        let (Some(bus), Some(devices)) = (self.dir(), self.links()) else {
+            return Ok(());
+        };
+        let name = device.node().name().to_owned();
+        devices.create_link_to(name, device.node())?;
+        device.create_link_to("subsystem", bus.node()).map(drop)
+    }
+
+    /// A device is leaving the bus (`bus_remove_device`).
+    pub(crate) fn unlink_device(&self, device: &Device) {
+        if let Some(devices) = self.links() {
+            devices.remove_entry(device.name());
+        }
+        if let Some(dir) = device.dir() {
+            dir.remove_entry("subsystem");
+        }
+    }
+
+    /// The directory with a link to each device of the bus.
+    fn links(&self) -> Option<Dir> {
+        self.dir()?.dir("devices")
     }
 
     /// A device has come to a driver: a link each way (`driver_sysfs_add`).
@@ -138,10 +185,10 @@ impl Bus {
         let (Some(dir), Some(drivers)) = (device.dir(), self.drivers_dir()) else {
             return;
         };
-        let _ = dir.create_link("driver", format!("../../drivers/{}", driver.name()));
         if let Some(bound) = drivers.dir(driver.name()) {
-            let target = format!("../../devices/{}", device.name());
-            let _ = bound.create_link(device.name().to_owned(), target);
+            // The driver takes the device now: neither has such a link.
+            let _ = dir.create_link_to("driver", bound.node());
+            let _ = bound.create_link_to(device.name().to_owned(), dir.node());
         }
     }
 

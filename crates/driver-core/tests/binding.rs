@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use driver_core::pci::{self, Address, Function, Id};
 use driver_core::{Device, Driver, DriverCore, LockedDevice, ManualClock, SeededRng, auxiliary};
+use kernfs::{Kind, Node, View};
 use lock_order::{ChildDevices, DeviceLock, DriverLock};
 use lockdep::order::{self, Held};
 use rustix::io::Errno;
@@ -135,14 +136,9 @@ fn nobody_finds_a_device_whose_files_are_being_made() {
     pci.add_device(&mut held, &device).unwrap();
     assert!(pci.find_device("0000:00:0a.0").is_some());
     pci.remove_device(&mut held, &device);
-    let devices = core.sysfs().dir("bus").unwrap().dir("pci").unwrap();
-    assert!(
-        devices
-            .dir("devices")
-            .unwrap()
-            .dir("0000:00:0a.0")
-            .is_none()
-    );
+    for place in ["bus/pci/devices/0000:00:0a.0", "devices/0000:00:0a.0"] {
+        assert!(find(&core, place).is_none(), "{place}");
+    }
 }
 
 #[test]
@@ -378,4 +374,71 @@ fn the_device_lock_excludes() {
     assert!(!other.is_finished());
     drop(locked);
     other.join().unwrap();
+}
+
+/// What is at this place of sysfs.
+fn find(core: &DriverCore, path: &str) -> Option<Arc<Node>> {
+    let top = Arc::clone(core.sysfs().node());
+    let step = |node: Arc<Node>, name: &str| node.lookup(View(0), name);
+    path.split('/').try_fold(top, step)
+}
+
+/// What the link at this place says.
+fn link(core: &DriverCore, path: &str) -> String {
+    match find(core, path).expect(path).kind() {
+        Kind::Link(target) => target.clone(),
+        other => panic!("{path} is {other:?}"),
+    }
+}
+
+#[test]
+fn buses_have_links_to_devices_below_sys_devices() {
+    let (core, trace) = (machine(), Trace::default());
+    let (pci, mut held) = (core.pci(), Held::root());
+    pci.register_driver(&mut held, Recorder::new("mlx5_core", &trace))
+        .unwrap();
+    let function = function("0000:08:00.1");
+    let device = pci::add_function(&pci, &mut held, None, function).unwrap();
+    let part = Device::new(
+        &core.auxiliary(),
+        "mlx5_core.eth.1",
+        Some(Arc::clone(&device)),
+        (),
+    );
+    core.auxiliary().add_device(&mut held, &part).unwrap();
+
+    let place = "devices/pci0000:08/0000:08:00.1";
+    for (path, says) in [
+        ("bus/pci/devices/0000:08:00.1", format!("../../../{place}")),
+        (
+            "bus/auxiliary/devices/mlx5_core.eth.1",
+            format!("../../../{place}/mlx5_core.eth.1"),
+        ),
+        (
+            "bus/pci/drivers/mlx5_core/0000:08:00.1",
+            format!("../../../../{place}"),
+        ),
+        (&format!("{place}/subsystem"), "../../../bus/pci".into()),
+        (
+            &format!("{place}/driver"),
+            "../../../bus/pci/drivers/mlx5_core".into(),
+        ),
+        (
+            &format!("{place}/mlx5_core.eth.1/subsystem"),
+            "../../../../bus/auxiliary".into(),
+        ),
+    ] {
+        assert_eq!(link(&core, path), says, "{path}");
+    }
+    core.auxiliary().remove_device(&mut held, &part);
+    pci.remove_device(&mut held, &device);
+    for path in [
+        place,
+        "bus/pci/devices/0000:08:00.1",
+        "bus/pci/drivers/mlx5_core/0000:08:00.1",
+    ] {
+        assert!(find(&core, path).is_none(), "{path}");
+    }
+    core.unregister_bus("pci");
+    assert!(find(&core, "bus/pci").is_none());
 }

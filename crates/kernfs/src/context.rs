@@ -33,6 +33,10 @@ pub trait Caller {
     /// # Errors
     /// `EBADF` when it has no such descriptor, `EINVAL` when it is something else.
     fn netns_by_fd(&self, fd: i32) -> Result<Netns, Errno>;
+
+    /// Whether it has `CAP_NET_ADMIN` over the network namespace with this cookie, in which it looks at the file
+    /// (`ns_capable`).
+    fn capable_net_admin(&self, netns: u64) -> bool;
 }
 
 /// No process at all: the machine itself, or a test.
@@ -50,6 +54,10 @@ impl Caller for Nobody {
 
     fn netns_by_fd(&self, _fd: i32) -> Result<Netns, Errno> {
         Err(Errno::BADF)
+    }
+
+    fn capable_net_admin(&self, _netns: u64) -> bool {
+        true
     }
 }
 

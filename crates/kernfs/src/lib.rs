@@ -12,6 +12,7 @@
 //! | module | is | kernel counterpart |
 //! |---|---|---|
 //! | [`node`] | directories, files, links; making and removing them | `fs/kernfs/dir.c` |
+//! | [`link`] | symbolic links | `fs/kernfs/symlink.c` |
 //! | [`open`] | an open file | `fs/kernfs/file.c` |
 //! | [`context`] | who reads or writes | |
 //! | [`sysfs`] | attributes: one page of text | `fs/sysfs/file.c` |
@@ -22,12 +23,14 @@ mod active;
 pub mod context;
 pub mod debugfs;
 pub mod kstrto;
+pub mod link;
 pub mod node;
 pub mod open;
 pub mod sysfs;
 
 pub use context::{Caller, Context, Netns, Nobody};
-pub use node::{Dir, Directory, DynamicEntry, Kind, Node, Tree, View};
+pub use link::way;
+pub use node::{Dir, Directory, DynamicEntry, Kind, MOUNT_POINT_MODE, Node, Tree, View};
 pub use open::{Access, File, OpenFile, State};
 
 /// One page: the most that a sysfs attribute shows or is given.

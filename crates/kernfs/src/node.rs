@@ -15,6 +15,9 @@ use crate::open::File;
 /// Mode of directories.
 const DIRECTORY_MODE: u16 = 0o755;
 
+/// Mode of directories that are there to be mounted on (`make_empty_dir_inode`).
+pub const MOUNT_POINT_MODE: u16 = 0o555;
+
 static SYSFS_OPEN: ClassKey = ClassKey::new("&of->mutex");
 static DEBUGFS_OPEN: ClassKey = ClassKey::new("&attr->mutex");
 
@@ -64,6 +67,8 @@ pub enum Kind {
     Dir(Entries),
     /// A directory whose entries are looked up elsewhere.
     Dynamic(Lookups),
+    /// A directory with nothing in it, for others to mount on. It gives way to whatever else is made under its name.
+    MountPoint,
     /// A file.
     File(Arc<dyn File>),
     /// A symbolic link, and what it says.
@@ -286,8 +291,17 @@ impl Node {
                 nodes.insert(key, (entry.id, Arc::downgrade(&node)));
                 Some(node)
             }
-            Kind::File(_) | Kind::Link(_) => None,
+            Kind::MountPoint | Kind::File(_) | Kind::Link(_) => None,
         }
+    }
+
+    /// How many directories are in this one, of those that have been made.
+    pub fn subdirs(&self) -> usize {
+        let Kind::Dir(entries) = &self.kind else {
+            return 0;
+        };
+        let is_dir = |node: &&Arc<Node>| !matches!(node.kind, Kind::File(_) | Kind::Link(_));
+        lock(&entries.map).values().filter(is_dir).count()
     }
 
     /// All entries of this directory.
@@ -304,7 +318,7 @@ impl Node {
                     .filter_map(|name| self.lookup(view, name))
                     .collect()
             }
-            Kind::File(_) | Kind::Link(_) => Vec::new(),
+            Kind::MountPoint | Kind::File(_) | Kind::Link(_) => Vec::new(),
         }
     }
 
@@ -345,7 +359,7 @@ impl Node {
                 }
             }
             Kind::File(_) => files.push(Arc::clone(self)),
-            Kind::Dynamic(_) | Kind::Link(_) => {}
+            Kind::Dynamic(_) | Kind::MountPoint | Kind::Link(_) => {}
         }
     }
 
@@ -384,6 +398,7 @@ impl fmt::Debug for Kind {
         match self {
             Kind::Dir(_) => f.write_str("Dir"),
             Kind::Dynamic(_) => f.write_str("Dynamic"),
+            Kind::MountPoint => f.write_str("MountPoint"),
             Kind::File(_) => f.write_str("File"),
             Kind::Link(target) => write!(f, "Link({target:?})"),
         }
@@ -464,6 +479,16 @@ impl Dir {
         self.create(name.into(), DIRECTORY_MODE, Kind::dynamic(directory))
     }
 
+    /// Makes a directory in it that is there to be mounted on (`sysfs_create_mount_point`). It stands for something that is
+    /// not in this tree, and gives way to whatever else is made under its name.
+    ///
+    /// # Errors
+    /// As [`create_file`](Dir::create_file).
+    pub fn create_mount_point(&self, name: impl Into<Cow<'static, str>>) -> Result<(), Errno> {
+        self.create(name.into(), MOUNT_POINT_MODE, Kind::MountPoint)
+            .map(drop)
+    }
+
     /// Makes a file in it (`sysfs_create_file`, `debugfs_create_file`).
     ///
     /// # Errors
@@ -475,18 +500,6 @@ impl Dir {
         file: impl File + 'static,
     ) -> Result<Arc<Node>, Errno> {
         self.create(name.into(), mode, Kind::file(file))
-    }
-
-    /// Makes a symbolic link in it (`sysfs_create_link`, `debugfs_create_symlink`).
-    ///
-    /// # Errors
-    /// As [`create_file`](Dir::create_file).
-    pub fn create_link(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        target: impl Into<String>,
-    ) -> Result<Arc<Node>, Errno> {
-        self.create(name.into(), 0o777, Kind::Link(target.into()))
     }
 
     /// The directory in it of that name, if there is one.
@@ -507,7 +520,12 @@ impl Dir {
         self.node.remove();
     }
 
-    fn create(&self, name: Cow<'static, str>, mode: u16, kind: Kind) -> Result<Arc<Node>, Errno> {
+    pub(crate) fn create(
+        &self,
+        name: Cow<'static, str>,
+        mode: u16,
+        kind: Kind,
+    ) -> Result<Arc<Node>, Errno> {
         if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
             return Err(Errno::INVAL);
         }
@@ -528,8 +546,9 @@ impl Dir {
         if self.node.is_removed() {
             return Err(Errno::NOENT);
         }
-        if map.contains_key(&name) {
-            return Err(Errno::EXIST);
+        match map.get(&name).map(|taken| &taken.kind) {
+            None | Some(Kind::MountPoint) => {}
+            Some(_) => return Err(Errno::EXIST),
         }
         map.insert(name, Arc::clone(&node));
         Ok(node)

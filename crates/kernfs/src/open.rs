@@ -76,7 +76,7 @@ impl Node {
         let file = match self.kind() {
             Kind::File(file) => Arc::clone(file),
             Kind::Link(_) => return Err(Errno::LOOP),
-            Kind::Dir(_) | Kind::Dynamic(_) => return Err(Errno::ISDIR),
+            Kind::Dir(_) | Kind::Dynamic(_) | Kind::MountPoint => return Err(Errno::ISDIR),
         };
         match self.tree().kind() {
             TreeKind::Sysfs => {

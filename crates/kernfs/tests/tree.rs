@@ -451,3 +451,12 @@ fn numbers_of_sscanf() {
     assert_eq!(kernfs::kstrto::uint(b"ff", 16), Ok(255));
     assert_eq!(kernfs::kstrto::u16(b"65536", 0), Err(Errno::RANGE));
 }
+
+#[test]
+fn a_mount_point_gives_way() {
+    let top = Tree::sysfs().root();
+    top.create_mount_point("pci0000:00").unwrap();
+    assert_eq!(top.create_mount_point("pci0000:00"), Ok(()));
+    top.create_dir("pci0000:00").unwrap();
+    assert_eq!(top.create_mount_point("pci0000:00"), Err(Errno::EXIST));
+}

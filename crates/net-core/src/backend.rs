@@ -162,8 +162,13 @@ pub trait RealNetdev: Send {
         None
     }
 
-    /// What the attribute of that name in its sysfs directory shows now; `None`: such devices have none.
+    /// What the attribute at that place of its sysfs directory shows now; `None`: such devices have none.
     fn attribute(&self, _name: &str) -> Option<Result<String, Errno>> {
+        None
+    }
+
+    /// Writes the attribute; `None`: such devices have none.
+    fn set_attribute(&self, _name: &str, _text: &[u8]) -> Option<Result<(), Errno>> {
         None
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use driver_core::{DriverCore, Klog, Work, Workqueue};
 use lock_order::Rtnl;
@@ -45,6 +45,17 @@ pub struct NetCore {
     pub(crate) fib: Fib,
     /// What sysfs shows: the registered devices. A leaf.
     pub(crate) class_net: lockdep::Mutex<Vec<Arc<Netdev>>>,
+    devlink_compat: OnceLock<DevlinkCompat>,
+}
+
+/// What network devices show of their devlink ports (`net/devlink/port.c: devlink_compat_phys_port_name_get`,
+/// `devlink_compat_switch_id_get`). Each answers `EOPNOTSUPP` for what a port has not got.
+#[derive(Clone, Copy, Debug)]
+pub struct DevlinkCompat {
+    /// The port's name on the outside of the device.
+    pub phys_port_name: fn(&Netdev) -> Result<String, Errno>,
+    /// The identity of the switch that the port is on.
+    pub switch_id: fn(&Netdev) -> Result<Vec<u8>, Errno>,
 }
 
 impl NetCore {
@@ -82,6 +93,7 @@ impl NetCore {
             linkwatch_work: Work::on("linkwatch_work", Weak::clone(me), linkwatch_event),
             fib: Fib::new(),
             class_net: lockdep::Mutex::named("class net", Vec::new()),
+            devlink_compat: OnceLock::new(),
             drivers,
         });
         if let Some(class) = class {
@@ -94,6 +106,15 @@ impl NetCore {
     /// The driver core below.
     pub fn drivers(&self) -> &Arc<DriverCore> {
         &self.drivers
+    }
+
+    /// From now on network devices show what devlink knows of their ports. `false` if there is a devlink already.
+    pub fn set_devlink_compat(&self, compat: DevlinkCompat) -> bool {
+        self.devlink_compat.set(compat).is_ok()
+    }
+
+    pub(crate) fn devlink_compat(&self) -> Option<DevlinkCompat> {
+        self.devlink_compat.get().copied()
     }
 
     /// The machine's log.

@@ -42,7 +42,7 @@ pub mod source;
 mod sysfs;
 pub mod testutil;
 
-pub use crate::core::NetCore;
+pub use crate::core::{DevlinkCompat, NetCore};
 pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev, RemovalBatch};
 pub use fib::{FibNotifier, FibRefusal, FibSource, FibTable};
 pub use net::{Net, NetId, NetRef};

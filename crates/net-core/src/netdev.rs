@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError};
 
+use driver_core::power::Power;
 use driver_core::{Device, Level};
 use rustix::io::Errno;
 
@@ -83,6 +84,8 @@ pub struct NetdevInit {
     pub carrier: bool,
     /// How it starts.
     pub flags: NetdevFlags,
+    /// How many queues it has, each way.
+    pub queues: u32,
     /// The device that it belongs to (`SET_NETDEV_DEV`).
     pub parent: Option<Arc<Device>>,
     /// The driver's part.
@@ -99,6 +102,7 @@ impl NetdevInit {
             mtu: 1500,
             carrier: true,
             flags: NetdevFlags::ETHERNET,
+            queues: 1,
             parent: None,
             ops: Arc::new(NoOps),
         }
@@ -119,6 +123,12 @@ pub struct Netdev {
     parent: Option<Arc<Device>>,
     pub(crate) ops: Arc<dyn NetdevOps>,
     pub(crate) flags: NetdevFlags,
+    pub(crate) queues: u32,
+    /// The address that its driver gave it.
+    pub(crate) first_mac: [u8; 6],
+    /// The pattern that its name was made from, if its driver left the number open.
+    pattern: Option<String>,
+    pub(crate) power: Power,
     devlink_port: OnceLock<Arc<dyn Any + Send + Sync>>,
     state: lockdep::RwLock<NetdevState>,
     pub(crate) real: lockdep::Mutex<Option<Box<dyn RealNetdev>>>,
@@ -152,6 +162,10 @@ impl Netdev {
             parent: init.parent,
             ops: init.ops,
             flags: init.flags,
+            queues: init.queues,
+            first_mac: init.mac,
+            pattern: init.name.contains('%').then(|| init.name.clone()),
+            power: Power::default(),
             devlink_port: OnceLock::new(),
             state: lockdep::RwLock::named(
                 "dev_base_lock",
@@ -187,6 +201,22 @@ impl Netdev {
     /// Its name; a pattern until it is registered.
     pub fn name(&self) -> String {
         self.read(|state| state.name.clone())
+    }
+
+    /// Whether it still has the name that was made for it with a number.
+    pub(crate) fn is_enumerated(&self) -> bool {
+        let Some((before, after)) = self
+            .pattern
+            .as_deref()
+            .and_then(|name| name.split_once("%d"))
+        else {
+            return false;
+        };
+        self.read(|state| {
+            let rest = state.name.strip_prefix(before);
+            let number = rest.and_then(|rest| rest.strip_suffix(after));
+            number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        })
     }
 
     /// Its interface index; zero until it is registered.

@@ -1,8 +1,8 @@
 //! The machine's sysfs and debugfs as the process tree sees them: one served file system, grafted over the real ones.
 //!
 //! A FUSE server in the kernel process shows the two trees ([`server`]). Its file system is mounted once and stays hidden;
-//! parts of it are mounted where the tree looks ([`graft`]): over `/sys/bus`, with the machine's buses beside the real
-//! ones, and over `/sys/kernel/debug`. Each mount belongs to a network namespace, as sysfs mounts do, so the file system has a
+//! parts of it are mounted where the tree looks ([`graft`]): over `/sys/bus` and `/sys/devices`, with the machine's beside the
+//! real ones, and over `/sys/kernel/debug` and `/sys/class/net`. Each mount belongs to a network namespace, as sysfs mounts do, so the file system has a
 //! directory for each namespace's view of the trees.
 //!
 //! When the kernel process ends, for whatever reason, the connection to it breaks and every access fails with `ENOTCONN`.
@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::sys::Result;
 
 /// What no mount of ours allows.
-pub(crate) const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
@@ -44,8 +44,10 @@ pub(crate) struct Trees {
 /// [`Error::NoFuse`] when `/dev/fuse` cannot be used, [`Error::NoGraft`] when nothing can be mounted.
 pub(crate) fn serve(trees: Trees, view: View) -> std::result::Result<OwnedFd, Error> {
     let sys = graft::open_sysfs("/sys").map_err(Error::NoGraft)?;
+    let real = graft::Real::hold(sys.as_fd()).map_err(Error::NoGraft)?;
+    real.make_places(&trees.sysfs);
     let root = mount(trees).map_err(Error::NoFuse)?;
-    graft::first(sys.as_fd(), root.as_fd(), view).map_err(Error::NoGraft)
+    graft::first(sys.as_fd(), root.as_fd(), &real, view).map_err(Error::NoGraft)
 }
 
 /// Makes the file system, mounted nowhere yet, and starts its server.

@@ -347,13 +347,16 @@ impl Tap {
         Ok(())
     }
 
-    /// Reads from the sysfs of the namespace that the device is in.
-    fn read_attribute(&self, name: &str) -> Result<String> {
+    /// Opens a file of its directory in the sysfs of the namespace that it is in.
+    fn open_attribute(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let namespace = netns_of(self.fd.as_fd())?;
         let sysfs = netns::inside(namespace.as_fd(), || graft::sysfs(0))??;
         let path = format!("class/net/{}/{name}", name_of(self.fd.as_fd())?);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&sysfs, path, flags, Mode::empty())?;
+        rustix::fs::openat(&sysfs, path, flags | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    fn read_attribute(&self, name: &str) -> Result<String> {
+        let file = self.open_attribute(name, OFlags::RDONLY)?;
         let mut text = [0; 256];
         let length = rustix::io::read(&file, &mut text)?;
         Ok(String::from_utf8_lossy(&text[..length]).into_owned())
@@ -404,6 +407,11 @@ impl RealNetdev for Tap {
 
     fn attribute(&self, name: &str) -> Option<Result<String>> {
         Some(self.read_attribute(name))
+    }
+
+    fn set_attribute(&self, name: &str, text: &[u8]) -> Option<Result<()>> {
+        let file = self.open_attribute(name, OFlags::WRONLY);
+        Some(file.and_then(|file| rustix::io::write(&file, text).map(drop)))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use devlink::Subsystem;
-use driver_core::{DriverCore, FirmwareFiles, Klog, SeededRng, VirtualClock};
+use driver_core::{Build, DriverCore, FirmwareFiles, Klog, SeededRng, VirtualClock};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::{DriverLocking, FaultSpec};
@@ -101,6 +101,7 @@ impl Machine {
         if let Some(directory) = &config.firmware {
             drivers.set_firmware(Arc::new(FirmwareFiles::with_first(directory.clone())));
         }
+        drivers.set_build(build(config.kernel));
         let klog = Arc::clone(drivers.klog());
         let machine_clock = Arc::clone(drivers.clock());
         let release = format!("{}.0-userlink", config.kernel);
@@ -383,6 +384,17 @@ fn driver_core(virtual_clock: bool, seed: u64) -> (Arc<DriverCore>, Option<Arc<V
     let rng = Arc::new(SeededRng::new(seed));
     let drivers = DriverCore::new(Arc::<VirtualClock>::clone(&clock), rng);
     (drivers, Some(clock))
+}
+
+/// How the kernels are built whose answers are in `conformance/golden`: those before 7 are Debian's.
+fn build(kernel: KernelVersion) -> Build {
+    let is_debians = kernel < KernelVersion::new(7, 0);
+    Build {
+        power_management: is_debians,
+        mock_clocks: !is_debians,
+        shows_absent_ids: is_debians,
+        shows_unused_limits: kernel < KernelVersion::new(6, 9),
+    }
 }
 
 /// `modprobe netdevsim` and `modprobe -r netdevsim`. A module that is loaded is loaded, and one that is not is not.

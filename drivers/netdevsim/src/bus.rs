@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use devlink::Subsystem;
-use driver_core::{Bus, Device, Driver, DriverCore, LockedDevice};
+use driver_core::bus::PlainBus;
+use driver_core::{Bus, Device, Driver, DriverCore, Ida, LockedDevice};
 use kernfs::Dir;
 use lock_order::{ChildDevices, DeviceLock, DriverLock};
 use lockdep::ClassKey;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::MODULE_NAME;
 use crate::peer::Peers;
+use crate::ptp::Clock;
 use crate::vfs::Vfs;
 use crate::{dev, sysfs};
 
@@ -40,6 +42,7 @@ pub struct Netdevsim {
     config: Config,
     bus_dev_list: order::Mutex<DriverLock, BTreeMap<u32, Arc<Device>>>,
     peers: Peers,
+    clocks: Arc<Ida>,
 }
 
 /// What the bus knows about a device (`struct nsim_bus_dev`).
@@ -72,6 +75,7 @@ impl Netdevsim {
             config,
             bus_dev_list: order::Mutex::with_class(&NSIM_BUS_DEV_LIST_LOCK, BTreeMap::new()),
             peers: Peers::new(),
+            clocks: Arc::new(Ida::new()),
         })
     }
 
@@ -84,6 +88,7 @@ impl Netdevsim {
         held: &mut Held<'_, H>,
     ) -> Result<(), Errno> {
         self.driver_core.debugfs().create_dir(MODULE_NAME)?;
+        self.driver_core.register_bus(PlainBus::new(MODULE_NAME));
         let driver = NsimDriver {
             module: Arc::clone(self),
         };
@@ -108,6 +113,7 @@ impl Netdevsim {
             }
         }
         let result = self.bus().unregister_driver(held, MODULE_NAME);
+        self.driver_core.unregister_bus(MODULE_NAME);
         self.driver_core.debugfs().remove_entry(MODULE_NAME);
         result
     }
@@ -180,11 +186,10 @@ impl Netdevsim {
         Ok(())
     }
 
-    /// The bus `netdevsim`.
+    /// The bus `netdevsim`, which comes with its first device or with the module. Its directory goes with the module.
     pub fn bus(&self) -> Arc<Bus> {
-        self.driver_core
-            .bus(MODULE_NAME)
-            .expect("the driver core of every machine has the bus netdevsim")
+        let register = || self.driver_core.register_bus(PlainBus::new(MODULE_NAME));
+        self.driver_core.bus(MODULE_NAME).unwrap_or_else(register)
     }
 
     /// The configuration.
@@ -200,6 +205,14 @@ impl Netdevsim {
     /// The machine's network namespaces and devices.
     pub fn net_core(&self) -> &Arc<NetCore> {
         &self.net_core
+    }
+
+    /// A clock for a network device, where the kernel is built with such clocks.
+    pub(crate) fn new_clock(&self, device: &Device) -> Result<Option<Clock>, Errno> {
+        let has_clocks = self.driver_core.build().mock_clocks;
+        has_clocks
+            .then(|| Clock::new(&self.clocks, device))
+            .transpose()
     }
 
     pub(crate) fn peers(&self) -> &Peers {

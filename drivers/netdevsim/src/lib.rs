@@ -15,6 +15,7 @@
 //! | [`rates`] | devlink rate objects | `dev.c` |
 //! | [`traps`] | devlink traps, and the worker that reports packets | `dev.c` |
 //! | [`flash`] | flashing | `dev.c` |
+//! | `ptp` | the directories of the ports' clocks | `netdev.c` |
 //! | `psample`, `hwstats`, `bpf` | debugfs files without a data path behind them | `psample.c`, `hwstats.c`, `bpf.c` |
 //! | [`netdev`] | network devices | `netdev.c` |
 //! | `region`, `resources` | devlink region and resources | `dev.c` |
@@ -39,6 +40,7 @@ mod peer;
 mod port_files;
 pub mod ports;
 mod psample;
+mod ptp;
 pub mod rates;
 mod region;
 mod resources;

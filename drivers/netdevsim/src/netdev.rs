@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use devlink::Port;
+use devlink::{Flavour, Port};
 use lock_order::{DevlinkLock, Rtnl};
 use lockdep::order::{Before, Held};
 use net_core::{Netdev, NetdevFlags, NetdevInit, NetdevOps, RtnlGuard};
@@ -10,12 +10,15 @@ use netlink::KernelVersion;
 use rustix::io::Errno;
 
 use crate::dev::NsimDev;
+use crate::ptp::Clock;
 use crate::traps;
 
 /// A port's network device (`struct netdevsim`).
 #[derive(Debug)]
 pub(crate) struct Nsim {
     netdev: Arc<Netdev>,
+    /// Its clock, where the kernel has such.
+    clock: Option<Clock>,
 }
 
 impl Nsim {
@@ -51,16 +54,22 @@ pub(crate) fn create(
     held: &mut Held<'_, DevlinkLock>,
     perm_addr: Option<[u8; 6]>,
 ) -> Result<Nsim, Errno> {
+    // Those of virtual functions have none (`netdev.c: nsim_init_netdevsim_vf`).
+    let clock = match port.attrs().map(|attrs| attrs.flavour) {
+        Some(Flavour::PciVf { .. }) => None,
+        _ => dev.module().new_clock(dev.device())?,
+    };
     let mac = perm_addr.unwrap_or_else(|| dev.module().driver_core().rng().eth_random_addr());
     if dev.module().config().udev_names {
         if let Some(name) = udev_name(dev, port) {
             match create_named(dev, port, held, name, mac) {
                 Err(Errno::EXIST) => {}
-                result => return result,
+                result => return result.map(|netdev| Nsim { netdev, clock }),
             }
         }
     }
-    create_named(dev, port, held, "eth%d".to_owned(), mac)
+    let netdev = create_named(dev, port, held, "eth%d".to_owned(), mac)?;
+    Ok(Nsim { netdev, clock })
 }
 
 /// `eni10np1`: Ethernet, device 10 of the bus netdevsim, physical port name p1.
@@ -75,7 +84,7 @@ fn create_named<H: Before<Rtnl>>(
     held: &mut Held<'_, H>,
     name: String,
     mac: [u8; 6],
-) -> Result<Nsim, Errno> {
+) -> Result<Arc<Netdev>, Errno> {
     let this: Option<Arc<NsimDev>> = dev.device().drvdata();
     let ops = NsimNetdevOps {
         dev: this.as_ref().map_or_else(Weak::new, Arc::downgrade),
@@ -88,12 +97,13 @@ fn create_named<H: Before<Rtnl>>(
             // `netdev.c: nsim_setup` of 6.1 has it, that of 6.12 has not.
             no_arp: dev.devlink().kernel() < KernelVersion::V6_12,
         },
+        queues: dev.bus_dev().num_queues,
         ops: Arc::new(ops),
         ..NetdevInit::ethernet(dev.devlink().net(), mac)
     });
     netdev.set_devlink_port(Arc::<Port>::clone(port));
     dev.module().net_core().register_netdev(held, &netdev)?;
-    Ok(Nsim { netdev })
+    Ok(netdev)
 }
 
 /// Unregisters the network device of a port (`netdev.c: nsim_destroy`).
@@ -102,4 +112,5 @@ pub(crate) fn destroy(dev: &NsimDev, ns: Nsim, held: &mut Held<'_, DevlinkLock>)
     let net_core = dev.module().net_core();
     dev.module().peers().part(&ns.netdev);
     net_core.unregister_netdev(held, &ns.netdev);
+    drop(ns.clock);
 }

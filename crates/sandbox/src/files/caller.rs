@@ -6,6 +6,7 @@ use kernfs::{Caller, Netns};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::creds::{self, Credentials, NamespaceId};
 use crate::netns;
 use crate::sys::{self, Result};
 
@@ -44,5 +45,25 @@ impl Caller for Requester {
             Ok(libc::CLONE_NEWNET) => netns(fd),
             _ => Err(Errno::INVAL),
         }
+    }
+
+    fn capable_net_admin(&self, cookie: u64) -> bool {
+        let check = || {
+            let own = Caller::netns(self)?;
+            let namespace = match own.fd {
+                Some(fd) if own.cookie == cookie => fd,
+                _ => netns::open_by_cookie(cookie)?,
+            };
+            let user = NamespaceId::of_process(self.tid, "user")?;
+            let creds = Credentials::of(self.tid)?;
+            let (effective, euid) = (creds.caps.effective, creds.uids[1]);
+            Ok::<_, Errno>(creds::capabilities_over(
+                namespace.as_fd(),
+                user,
+                effective,
+                euid,
+            ))
+        };
+        check().is_ok_and(|capabilities| capabilities & (1 << sys::CAP_NET_ADMIN) != 0)
     }
 }

@@ -1,7 +1,8 @@
 //! Mounts parts of the served file system where programs look for them.
 //!
-//! `/sys/bus` gets a tmpfs in which the real buses are bound back and ours stand beside them; `/sys/kernel/debug` is
-//! covered, and so is `/sys/class/net`, where the server shows the real network devices beside ours. Everything is mounted by descriptor, never by path: what is held open stays reachable when something is mounted
+//! `/sys/bus` and `/sys/devices` are covered by ours, in which each real bus and device has a place, where it is bound back.
+//! `/sys/kernel/debug` is covered, and so is `/sys/class/net`, where the server shows the real network devices beside ours.
+//! Everything is mounted by descriptor, never by path: what is held open stays reachable when something is mounted
 //! over it, and a descriptor means the same in every mount namespace.
 //!
 //! The root of the served file system is mounted at `/sys/bus` first and covered at once. There nobody sees it, but parts
@@ -11,12 +12,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use kernfs::View;
+use kernfs::{Dir, MOUNT_POINT_MODE, View};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
-use super::ATTRIBUTES;
 use crate::sys::Result;
 
 /// `SYSFS_MAGIC` (`include/uapi/linux/magic.h`).
@@ -61,8 +61,12 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, directory: BorrowedFd<'_>, path: &st
 }
 
 /// Grafts for the first time: with the file system itself, which is hidden under `/sys/bus`. The result is its root.
-pub(super) fn first(sys: BorrowedFd<'_>, root: BorrowedFd<'_>, view: View) -> Result<OwnedFd> {
-    let buses = Buses::hold(sys)?;
+pub(super) fn first(
+    sys: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    real: &Real,
+    view: View,
+) -> Result<OwnedFd> {
     attach(root, sys, "bus")?;
     let root = rustix::io::fcntl_dupfd_cloexec(root, 0)?;
     // Where it cannot be had, user namespaces inside cannot have one either.
@@ -71,44 +75,25 @@ pub(super) fn first(sys: BorrowedFd<'_>, root: BorrowedFd<'_>, view: View) -> Re
         attach(sysfs.as_fd(), root.as_fd(), &empty)
     });
     let copies = Copies::of(root.as_fd(), view)?;
-    // The stage goes over the root of what was mounted a moment ago.
-    put(sys, root.as_fd(), "", &buses, &copies)?;
+    // The buses go over the root of what was mounted a moment ago.
+    put(sys, root.as_fd(), "", real, &copies)?;
     Ok(root)
 }
 
 /// Grafts onto a fresh sysfs, whose root is `sys`, in the calling thread's mount namespace.
 pub(crate) fn again(sys: BorrowedFd<'_>, copies: &Copies) -> Result<()> {
-    put(sys, sys, "bus", &Buses::hold(sys)?, copies)
+    put(sys, sys, "bus", &Real::hold(sys)?, copies)
 }
 
 fn put(
     sys: BorrowedFd<'_>,
     bus: BorrowedFd<'_>,
     path: &str,
-    buses: &Buses,
+    real: &Real,
     copies: &Copies,
 ) -> Result<()> {
-    let stage = tmpfs()?;
-    attach(stage.as_fd(), bus, path)?;
-    let mode = Mode::from_raw_mode(0o755);
-    for (name, bus) in &buses.0 {
-        // A bus that cannot be shown again is left out: better than no buses of ours.
-        let _ = rustix::fs::mkdirat(&stage, name, mode)
-            .and_then(|()| attach(copy(bus.as_fd(), "", true)?.as_fd(), stage.as_fd(), name));
-    }
-    for bus in &copies.buses {
-        // A bus that is really there is shown with our devices among its own, and with our drivers in place of its own.
-        match rustix::fs::mkdirat(&stage, bus.name, mode) {
-            Ok(()) => attach(bus.whole.as_fd(), stage.as_fd(), bus.name)?,
-            Err(Errno::EXIST) => {
-                let devices = format!("{}/devices", bus.name);
-                attach(bus.devices.as_fd(), stage.as_fd(), &devices)?;
-                let drivers = format!("{}/drivers", bus.name);
-                attach(bus.drivers.as_fd(), stage.as_fd(), &drivers)?;
-            }
-            Err(errno) => return Err(errno),
-        }
-    }
+    attach(copies.bus.as_fd(), bus, path)?;
+    attach(copies.devices.as_fd(), sys, "devices")?;
     // A kernel may be built without debugfs, and so without a place for it.
     for (path, part) in [
         ("kernel/debug", &copies.debugfs),
@@ -119,7 +104,27 @@ fn put(
             Err(errno) => return Err(errno),
         }
     }
+    bind_back(&real.buses, copies.bus.as_fd());
+    bind_back(&real.devices, copies.devices.as_fd());
     Ok(())
+}
+
+/// Binds each real directory that has a place in ours, and what is in one that has the name of ours: one that cannot be shown
+/// again is left out, which is better than none of ours.
+fn bind_back(real: &[RealDir], ours: BorrowedFd<'_>) {
+    for RealDir { name, dir, inside } in real {
+        let Ok(place) = hold(ours, name) else {
+            continue;
+        };
+        let is_free = rustix::fs::fstat(&place)
+            .is_ok_and(|stat| stat.st_mode & 0o777 == u32::from(MOUNT_POINT_MODE));
+        if is_free {
+            let _ = copy(dir.as_fd(), "", true)
+                .and_then(|copy| attach(copy.as_fd(), place.as_fd(), ""));
+        } else {
+            bind_back(inside, place.as_fd());
+        }
+    }
 }
 
 /// A fresh sysfs of the calling thread's network namespace.
@@ -133,51 +138,76 @@ pub(crate) fn sysfs(flags: libc::c_ulong) -> Result<OwnedFd> {
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn tmpfs() -> Result<OwnedFd> {
-    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(context.as_fd(), "mode", "755")?;
-    rustix::mount::fsconfig_create(context.as_fd())?;
-    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, ATTRIBUTES)
+/// The real buses and devices, as they were before anything covered them.
+pub(super) struct Real {
+    buses: Vec<RealDir>,
+    devices: Vec<RealDir>,
 }
 
-/// The real buses, as they were.
-struct Buses(Vec<(String, OwnedFd)>);
+struct RealDir {
+    name: String,
+    dir: OwnedFd,
+    /// What is in it, if others may be among it.
+    inside: Vec<RealDir>,
+}
 
-impl Buses {
-    fn hold(sys: BorrowedFd<'_>) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::openat(sys, "bus", flags, Mode::empty())?;
-        let mut buses = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&folder)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else {
-                continue;
-            };
-            if entry.file_type() == FileType::Directory && !name.starts_with('.') {
-                buses.push((name.to_owned(), hold(folder.as_fd(), name)?));
+impl Real {
+    pub(super) fn hold(sys: BorrowedFd<'_>) -> Result<Self> {
+        let buses = real_dirs(sys, "bus")?;
+        let mut devices = real_dirs(sys, "devices")?;
+        // A host bridge may have devices of ours on its bus.
+        for bridge in devices.iter_mut().filter(|dir| dir.name.starts_with("pci")) {
+            bridge.inside = real_dirs(bridge.dir.as_fd(), ".")?;
+        }
+        Ok(Real { buses, devices })
+    }
+
+    /// Makes a place for each of them that has no namesake among ours.
+    pub(super) fn make_places(&self, sysfs: &Dir) {
+        for (name, real) in [("bus", &self.buses), ("devices", &self.devices)] {
+            if let Some(dir) = sysfs.dir(name) {
+                make_places(real, &dir);
             }
         }
-        Ok(Buses(buses))
     }
 }
 
-/// The buses of a machine.
-const BUSES: [&str; 3] = ["netdevsim", "pci", "auxiliary"];
+fn make_places(real: &[RealDir], ours: &Dir) {
+    for RealDir { name, inside, .. } in real {
+        if ours.create_mount_point(name.clone()) == Err(Errno::EXIST) {
+            if let Some(namesake) = ours.dir(name) {
+                make_places(inside, &namesake);
+            }
+        }
+    }
+}
 
-/// A bus, its devices alone, and its drivers alone.
-#[derive(Debug)]
-struct Bus {
-    name: &'static str,
-    whole: OwnedFd,
-    devices: OwnedFd,
-    drivers: OwnedFd,
+fn real_dirs(directory: BorrowedFd<'_>, path: &str) -> Result<Vec<RealDir>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(directory, path, flags, Mode::empty())?;
+    let mut dirs = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
+        };
+        if entry.file_type() == FileType::Directory && !name.starts_with('.') {
+            dirs.push(RealDir {
+                name: name.to_owned(),
+                dir: hold(folder.as_fd(), name)?,
+                inside: Vec::new(),
+            });
+        }
+    }
+    Ok(dirs)
 }
 
 /// Parts of the served file system as one network namespace sees them, mounted nowhere yet. They are made in the mount
 /// namespace that the file system is part of, and can be mounted in any.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    buses: Vec<Bus>,
+    bus: OwnedFd,
+    devices: OwnedFd,
     debugfs: OwnedFd,
     class_net: OwnedFd,
 }
@@ -186,21 +216,10 @@ impl Copies {
     pub(crate) fn of(root: BorrowedFd<'_>, view: View) -> Result<Self> {
         // From here on each look-up is one step, not four: each is a question to the server.
         let root = hold(root, &view.0.to_string())?;
-        let bus = hold(root.as_fd(), "sys/bus")?;
         let part = |path: &str| copy(root.as_fd(), path, false);
         Ok(Copies {
-            buses: BUSES
-                .into_iter()
-                .map(|name| {
-                    let bus = hold(bus.as_fd(), name)?;
-                    Ok(Bus {
-                        name,
-                        whole: copy(bus.as_fd(), "", false)?,
-                        devices: copy(bus.as_fd(), "devices", false)?,
-                        drivers: copy(bus.as_fd(), "drivers", false)?,
-                    })
-                })
-                .collect::<Result<_>>()?,
+            bus: part("sys/bus")?,
+            devices: part("sys/devices")?,
             debugfs: part("debug")?,
             class_net: part("sys/class/net")?,
         })

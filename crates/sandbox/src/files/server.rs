@@ -1,7 +1,7 @@
 //! The FUSE server: shows the trees to the real kernel.
 //!
-//! Nothing is ever cached: entries live for no time, files are read directly. So what a program sees is what there is, and
-//! each request carries the thread that made it. Looking up is answered at once; reading and writing, which may wait, on a
+//! Next to nothing is ever cached: entries live for no time, but for those that never change, and files are read directly. So
+//! what a program sees is what there is, and each request carries the thread that made it. Looking up is answered at once; reading and writing, which may wait, on a
 //! [`Pool`].
 //!
 //! ```text
@@ -28,8 +28,15 @@ use super::inodes::{Inode, Inodes};
 use super::pool::Pool;
 use super::{graft, real};
 
-/// Nothing is remembered.
-const TTL: Duration = Duration::ZERO;
+/// What may change at any time is not remembered.
+const CHANGING: Duration = Duration::ZERO;
+
+/// How long a place for something real is remembered, on the way to which everybody comes by: one of our devices might take its
+/// name.
+const MOUNT_POINT: Duration = Duration::from_secs(1);
+
+/// What is there as long as the machine.
+const LASTING: Duration = Duration::from_secs(1 << 30);
 
 /// The most that is read or written at once.
 const MAX_WRITE: u32 = 1 << 20;
@@ -37,6 +44,9 @@ const MAX_WRITE: u32 = 1 << 20;
 /// Names of the two trees in a view.
 const SYSFS: &str = "sys";
 const DEBUGFS: &str = "debug";
+
+/// Directories of sysfs that are never removed.
+const LASTING_PLACES: [&str; 4] = ["bus", "class", "class/net", "devices"];
 
 /// What an open handle stands for.
 enum Opened {
@@ -49,6 +59,8 @@ enum Opened {
 pub(super) struct Server {
     trees: Trees,
     shared: Vec<(Arc<Node>, &'static str)>,
+    /// What is never removed.
+    lasting: Vec<Arc<Node>>,
     inodes: Inodes,
     pool: Pool,
     opened: Mutex<(u64, HashMap<u64, Arc<Opened>>)>,
@@ -57,13 +69,18 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(trees: Trees) -> Self {
-        let shared = real::SHARED.into_iter().filter_map(|path| {
-            let find = |node: Arc<Node>, name: &str| node.lookup(View(0), name);
+        let find = |path: &str| {
+            let step = |node: Arc<Node>, name: &str| node.lookup(View(0), name);
             let top = Arc::clone(trees.sysfs.node());
-            Some((path.split('/').try_fold(top, find)?, path))
-        });
+            path.split('/').try_fold(top, step)
+        };
+        let shared = real::SHARED.into_iter();
+        let shared = shared.filter_map(|path| Some((find(path)?, path)));
+        let tops = [&trees.sysfs, &trees.debugfs].map(|tree| Arc::clone(tree.node()));
+        let lasting = LASTING_PLACES.into_iter().filter_map(find).chain(tops);
         Server {
             shared: shared.collect(),
+            lasting: lasting.collect(),
             trees,
             inodes: Inodes::default(),
             pool: Pool::default(),
@@ -151,17 +168,30 @@ impl Server {
         entries
     }
 
+    /// How long the real kernel may remember what is found under a name, and what it is.
+    fn lifetime(&self, inode: &Inode) -> Duration {
+        match inode {
+            Inode::Root | Inode::View(_) | Inode::Empty(_) => LASTING,
+            Inode::Link(..) => CHANGING,
+            Inode::Node(_, node) => match node.kind() {
+                Kind::MountPoint => MOUNT_POINT,
+                _ if self.lasting.iter().any(|other| Arc::ptr_eq(other, node)) => LASTING,
+                _ => CHANGING,
+            },
+        }
+    }
+
     fn attributes(&self, number: u64, inode: &Inode) -> FileAttr {
-        let (kind, perm, size) = match inode {
-            Inode::Root | Inode::View(_) | Inode::Empty(_) => (FileType::Directory, 0o755, 0),
-            Inode::Link(_, link) => (FileType::Symlink, 0o777, link.1.len() as u64),
+        // As kernfs has it, links have no size.
+        let (kind, perm, size, subdirs) = match inode {
+            Inode::Root | Inode::View(_) | Inode::Empty(_) => (FileType::Directory, 0o755, 0, 0),
+            Inode::Link(..) => (FileType::Symlink, 0o777, 0, 0),
             Inode::Node(_, node) => {
                 let size = match node.kind() {
                     Kind::File(_) => PAGE_SIZE as u64,
-                    Kind::Link(target) => target.len() as u64,
-                    Kind::Dir(_) | Kind::Dynamic(_) => 0,
+                    _ => 0,
                 };
-                (kind(node), node.mode(), size)
+                (kind(node), node.mode(), size, node.subdirs())
             }
         };
         FileAttr {
@@ -174,7 +204,10 @@ impl Server {
             crtime: self.since,
             kind,
             perm,
-            nlink: if kind == FileType::Directory { 2 } else { 1 },
+            nlink: match kind {
+                FileType::Directory => 2 + subdirs as u32,
+                _ => 1,
+            },
             uid: 0,
             gid: 0,
             rdev: 0,
@@ -186,7 +219,7 @@ impl Server {
 
 fn kind(node: &Node) -> FileType {
     match node.kind() {
-        Kind::Dir(_) | Kind::Dynamic(_) => FileType::Directory,
+        Kind::Dir(_) | Kind::Dynamic(_) | Kind::MountPoint => FileType::Directory,
         Kind::File(_) => FileType::RegularFile,
         Kind::Link(_) => FileType::Symlink,
     }
@@ -212,7 +245,8 @@ impl Filesystem for Server {
         match found {
             Some(inode) => {
                 let number = self.inodes.tell(&inode);
-                reply.entry(&TTL, &self.attributes(number, &inode), Generation(0));
+                let attributes = self.attributes(number, &inode);
+                reply.entry(&self.lifetime(&inode), &attributes, Generation(0));
             }
             None => reply.error(Errno::ENOENT),
         }
@@ -224,7 +258,9 @@ impl Filesystem for Server {
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.inodes.get(number.0) {
-            Some(inode) => reply.attr(&TTL, &self.attributes(number.0, &inode)),
+            Some(inode) => {
+                reply.attr(&self.lifetime(&inode), &self.attributes(number.0, &inode));
+            }
             None => reply.error(Errno::ENOENT),
         }
     }

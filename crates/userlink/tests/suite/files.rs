@@ -49,6 +49,7 @@ del_port
 driver
 net
 new_port
+ptp
 sriov_numvfs
 subsystem
 uevent
@@ -119,16 +120,15 @@ fn modules_are_loaded_and_unloaded() {
         r"
 modprobe netdevsim && ls -d $bus/devices/netdevsim1
 modprobe -r netdevsim; echo $?; ls $bus/devices /sys/kernel/debug; devlink dev show
-ls $bus/new_device 2>/dev/null
+ls -d /sys/bus/netd* /sys/devices/netd* 2>/dev/null || echo bus and device are gone
 modprobe -r netdevsim; echo $?
 modprobe netdevsim; echo $?
 echo 5 > $bus/new_device && devlink dev show
 ",
         "/sys/bus/netdevsim/devices/netdevsim1
 0
-/sys/bus/netdevsim/devices:
-
 /sys/kernel/debug:
+bus and device are gone
 0
 0
 netdevsim/netdevsim5",
@@ -171,14 +171,87 @@ for i in $(seq 100); do [ -d $nsim/net/other ] && break; sleep 0.05; done
 ls $nsim/net; readlink /sys/class/net/other
 ip netns add n1; ip netns exec n1 ls /sys/class/net
 "#,
-        "/sys/bus/netdevsim/devices/netdevsim10
+        "/sys/devices/netdevsim10
 /sys/class/net
 /sys/devices/virtual/net/lo
 0x2
 0x3
 other
-../../bus/netdevsim/devices/netdevsim10/net/other
+../../devices/netdevsim10/net/other
 lo",
+    );
+}
+
+/// Our devices are among the real ones, each below what it is part of, and links lead there and back.
+#[test]
+fn devices_are_in_sys_devices() {
+    prints(
+        r"
+ls /sys/devices | grep -x -e netdevsim1 -e system -e virtual
+cat /sys/devices/system/cpu/online | cmp - /sys/bus/cpu/devices/../../../devices/system/cpu/online
+readlink $bus/devices/netdevsim1 $bus/drivers/netdevsim/netdevsim1
+cd -P $bus/devices/netdevsim1 && pwd && readlink subsystem driver
+ip netns add n1
+ip netns exec n1 sh -c 'echo 7 > /sys/bus/netdevsim/new_device; ls -d /sys/devices/netdevsim7/net/* /sys/devices/virtual/net/lo'
+ls /sys/devices/netdevsim7/net
+",
+        "netdevsim1
+system
+virtual
+../../../devices/netdevsim1
+../../../../devices/netdevsim1
+/sys/devices/netdevsim1
+../../bus/netdevsim
+../../bus/netdevsim/drivers/netdevsim
+/sys/devices/netdevsim7/net/eni7np1
+/sys/devices/virtual/net/lo",
+    );
+    for machine in users() {
+        let machine = machine.with(&["--device", "mlx5"]);
+        let ran = machine.run(
+            "ls -d /sys/devices/pci*/0000:00:09.0/mlx5_core.eth.0
+             readlink /sys/bus/auxiliary/devices/mlx5_core.eth.0
+             for at in /sys/devices/pci0000:00/*:*; do [ -e $at/vendor ] || echo nothing at $at; done
+             echo 2 > /sys/bus/pci/devices/0000:00:09.0/sriov_numvfs
+             readlink -f /sys/bus/pci/devices/0000:00:09.0/virtfn0/subsystem",
+        );
+        assert_eq!(
+            ran.out.trim(),
+            "/sys/devices/pci0000:00/0000:00:09.0/mlx5_core.eth.0
+../../../devices/pci0000:00/0000:00:09.0/mlx5_core.eth.0
+/sys/bus/pci",
+            "{}",
+            ran.tail()
+        );
+    }
+}
+
+/// What a network device shows of its port is devlink's, and what may be written is the real device's.
+#[test]
+fn a_network_device_shows_its_port() {
+    prints(
+        r#"
+echo "10 1" > $bus/new_device; cd /sys/class/net/eni10np1
+cat phys_port_name; tr -d '[0-9a-f]' < phys_switch_id; tr -d '
+' < phys_switch_id | wc -c
+cat phys_port_id 2>&1
+echo 1400 > mtu && cat mtu; ip -o link show eni10np1 | grep -o 'mtu 1400'
+echo 0x3 > flags && ip -o link show eni10np1 | grep -o '<BROADCAST,UP'
+echo nonsense > mtu; echo 1 > type
+echo alias > ifalias; cat ifalias queues/rx-0/rps_flow_cnt statistics/rx_errors
+setpriv --bounding-set=-net_admin --inh-caps=-net_admin sh -c 'echo 1300 > mtu'; cat mtu
+"#,
+        "p1
+
+64
+cat: phys_port_id: No such file or directory
+1400
+mtu 1400
+<BROADCAST,UP
+alias
+0
+0
+1400",
     );
 }
 
@@ -217,13 +290,22 @@ fn bad_input_changes_nothing() {
             .run(&format!(
                 "{PLACES}
 echo '10 2' > $bus/new_device; echo 2 > $nsim/sriov_numvfs
-python3 $CLIENTS/python/files.py $bus $debug; devlink port show; userlink dmesg"
+python3 $CLIENTS/python/files.py $bus $debug /sys/devices/netdevsim10; devlink port show; userlink dmesg"
             ))
             .good();
         let first = ran.out.lines().next().unwrap_or_default();
         let errors: Vec<&str> = first.split(' ').skip(2).collect();
         let expected = [
-            "EBUSY", "EEXIST", "EINVAL", "ENODEV", "ENOENT", "ENOSPC", "ERANGE",
+            "EBUSY",
+            "EEXIST",
+            "EINVAL",
+            "ENODEV",
+            "ENOENT",
+            "ENOSPC",
+            "ENOTSUP",
+            "EOVERFLOW",
+            "EPERM",
+            "ERANGE",
         ];
         assert!(
             first.contains(" files ") && errors.iter().all(|error| expected.contains(error)),

@@ -31,10 +31,7 @@ impl Dictionary {
         // In this mode there are more kinds of objects.
         _ = client.eswitch_mode_set("netdevsim/netdevsim0", 1);
         world
-            .touch(
-                "sysfs/bus/netdevsim/devices/netdevsim0/sriov_numvfs",
-                Some(b"2"),
-            )
+            .touch("sysfs/devices/netdevsim0/sriov_numvfs", Some(b"2"))
             .unwrap_or(());
         let mut values = BTreeMap::<u16, BTreeSet<Vec<u8>>>::new();
         let mut handles = BTreeSet::new();

@@ -229,7 +229,7 @@ impl World {
                     open.extend(entries.map(|entry| (format!("{path}/{}", entry.name()), entry)));
                 }
                 Kind::File(_) => found.push(path),
-                Kind::Link(_) => {}
+                Kind::MountPoint | Kind::Link(_) => {}
             }
         }
         found.sort();
@@ -350,6 +350,10 @@ impl Caller for World {
             cookie: self.namespace(slot).0,
             fd: None,
         })
+    }
+
+    fn capable_net_admin(&self, _: u64) -> bool {
+        true
     }
 }
 

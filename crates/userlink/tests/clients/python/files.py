@@ -9,7 +9,7 @@ import sys
 
 TEXTS = [b"\n", b"garbage", b"-1", b"99999999999999999999999", b"\xff\xfe\x00\x01", b"\0", b"x" * 5000, b" ", b"z:2:3", b"%s%n"]
 # What bool files take by their first letter, and files that take any text.
-TAKES = {"take_snapshot", "reset", "psp_rereg", "drivers_autoprobe", "uevent", "break_health", "trap_flow_action_cookie"}
+TAKES = {"ifalias", "take_snapshot", "reset", "psp_rereg", "drivers_autoprobe", "uevent", "break_health", "trap_flow_action_cookie"}
 # A shell would not come back from these.
 LEAVE = {"unbind", "bind"}
 
