@@ -33,6 +33,8 @@ pub const NLM_F_MULTI: u16 = 0x2;
 pub const NLM_F_ACK: u16 = 0x4;
 /// Flag: the sender wants to hear the notification of its own change.
 pub const NLM_F_ECHO: u16 = 0x8;
+/// Flag of a reply: something has changed during the dump, which may be inconsistent.
+pub const NLM_F_DUMP_INTR: u16 = 0x10;
 /// Flag of a reply: the dump was restricted as the request asked.
 pub const NLM_F_DUMP_FILTERED: u16 = 0x20;
 /// Flags of a request: dump all objects (root and match).

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use netlink::genl::{
-    Batch, Caller, DumpCursor, DumpState, Family, FamilyHandle, FamilySpec, Genl, Half, NetId, Op,
-    Permission, Published, Reply, Request, Unclaimed, Upstream,
+    Batch, Caller, DumpCursor, DumpState, Family, FamilyHandle, FamilySpec, Genl, Half, Mishaps,
+    NetId, Op, Permission, Published, Reply, Request, Unclaimed, Upstream,
 };
 use netlink::message::{
-    MessageHeader, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_FILTERED, NLM_F_MULTI,
-    NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_GOODSIZE,
+    MessageHeader, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_FILTERED, NLM_F_DUMP_INTR,
+    NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_GOODSIZE,
 };
 use netlink::policy::{AttrPolicy, Policy, PolicyKind, Strictness};
 use netlink::testutil::{Client, Nobody, RequestBuilder, show};
@@ -463,6 +463,53 @@ fn a_slow_reader_loses_notifications_and_holds_nobody_up() {
     assert_eq!((slow.queue.take().len(), quick.queue.take().len()), (1, 3));
     assert!(slow.options.overrun.load(Ordering::Relaxed));
     assert!(!quick.options.overrun.load(Ordering::Relaxed));
+}
+
+/// Both happen every time.
+#[derive(Debug)]
+struct Unlucky;
+
+impl Mishaps for Unlucky {
+    fn interrupts_dump(&self) -> bool {
+        true
+    }
+
+    fn loses_notification(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn mishaps_are_marked_as_the_kernel_marks_them() {
+    let (genl, toy) = machine(500, Upstream::None);
+    let client = Client::new(&genl, HOME);
+    client.join(GROUP);
+    assert!(genl.set_mishaps(Arc::new(Unlucky)));
+    assert!(!genl.set_mishaps(Arc::new(Unlucky)));
+    let flagged = |count| {
+        let got = headers(&client.ask(&request(LIST, NLM_F_DUMP, count)));
+        let flagged = |header: &MessageHeader| header.flags & NLM_F_DUMP_INTR != 0;
+        got.iter()
+            .map(|datagram| datagram.iter().filter(|header| flagged(header)).count())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(flagged(20), [0, 7, 7], "as soon as it has begun");
+    assert_eq!(flagged(2), [1], "its end");
+    // The controller tells of its families undisturbed.
+    let policies = RequestBuilder::new(16, 10, NLM_F_REQUEST | NLM_F_DUMP).text(2, "toy");
+    let got = headers(&client.ask(&policies.build()));
+    assert!(
+        got.iter()
+            .flatten()
+            .all(|header| header.flags & NLM_F_DUMP_INTR == 0)
+    );
+
+    let handle = toy.handle.get().unwrap();
+    handle
+        .multicast(0, HOME, ECHO, |_| true, |_| Ok(()))
+        .unwrap();
+    assert!(client.queue.take().is_empty());
+    assert!(client.options.overrun.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -53,10 +53,11 @@ pub(crate) struct Run {
     #[arg(long = "device", value_name = "DEVICE", verbatim_doc_comment)]
     pub(crate) devices: Vec<String>,
 
-    /// A fault of the mlx5 devices: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
+    /// A fault of the mlx5 devices, or of clients: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
     ///
     /// `vf-delay=MS`, `vf-missing=NUMBER`, `vf-enable=ERRNO`, `eswitch-busy`, `eswitch-fail`, `fw-reset`,
-    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`, `flash-reject=NUMBER`.
+    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`, `flash-reject=NUMBER`;
+    /// of clients, and without `on=`: `dump-intr`, `enobufs`.
     #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
     pub(crate) faults: Vec<String>,
 

@@ -157,6 +157,8 @@ impl Machine {
                 },
             ),
         };
+        let mishaps: Arc<mlx5::Faults> = Arc::clone(modules.mlx5.faults());
+        genl.set_mishaps(mishaps);
         for fault in &config.faults {
             modules.mlx5.faults().add(fault.clone());
         }

@@ -24,6 +24,10 @@
 //! | `recover-fail` | | a recovery of `fw_fatal` fails |
 //! | `flash-stall` | milliseconds | the firmware follows an instruction of a flash this much later; the driver waits 30 s |
 //! | `flash-reject` | number | the firmware rejects what was flashed, for the reason of this number (1 to 9) |
+//! | `dump-intr` | | something interferes with a dump: its later messages, and its end, are marked (`NLM_F_DUMP_INTR`) |
+//! | `enobufs` | | a notification is lost to one who listens, whose receive of the next one fails with `ENOBUFS` |
+//!
+//! The last two happen to clients, whatever device they ask about: they have no `on=`.
 //!
 //! Probabilities come from the machine's seed: the same seed and the same events are the same run.
 
@@ -33,6 +37,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use driver_core::Rng;
+use netlink::genl::Mishaps;
 
 use crate::core_dev::CoreDev;
 
@@ -46,6 +51,13 @@ macro_rules! faults {
             const ALL: &'static [(Fault, &'static str, Wants)] = &[$((Fault::$fault, $name, Wants::$value),)*];
         }
     };
+}
+
+impl Fault {
+    /// Whether it happens to clients, whatever device they ask about.
+    fn is_of_clients(self) -> bool {
+        matches!(self, Fault::DumpIntr | Fault::Enobufs)
+    }
 }
 
 /// Whether a fault has a value.
@@ -82,6 +94,10 @@ faults! {
     FlashStall "flash-stall" Milliseconds;
     /// The firmware rejects what was flashed.
     FlashReject "flash-reject" Number;
+    /// A dump is interfered with.
+    DumpIntr "dump-intr" Nothing;
+    /// A notification is lost.
+    Enobufs "enobufs" Nothing;
 }
 
 /// A fault that was asked for.
@@ -154,6 +170,9 @@ impl FromStr for FaultSpec {
         for word in words {
             let option = word.split_once('=');
             let parsed = match option {
+                Some(("on", _)) if fault.is_of_clients() => {
+                    return Err(wrong(format!("{name} happens to clients, not to a device")));
+                }
                 Some(("on", device)) => {
                     let name = device.rsplit('/').next().unwrap_or(device);
                     spec.on = Some(name.to_owned());
@@ -266,6 +285,16 @@ impl Faults {
     }
 }
 
+impl Mishaps for Faults {
+    fn interrupts_dump(&self) -> bool {
+        self.value(Fault::DumpIntr, "").is_some()
+    }
+
+    fn loses_notification(&self) -> bool {
+        self.value(Fault::Enobufs, "").is_some()
+    }
+}
+
 /// The faults of one function.
 #[derive(Debug)]
 pub(crate) struct DevFaults<'a> {
@@ -318,6 +347,8 @@ mod tests {
             "eswitch-busy",
             "vf-delay=500",
             "vf-missing=3,on=0000:00:09.0",
+            "dump-intr,times=1",
+            "enobufs,chance=10%",
             "reload-up=16,after=1,times=2,chance=50%",
         ] {
             assert_eq!(text.parse::<FaultSpec>().unwrap().to_string(), text);
@@ -336,6 +367,7 @@ mod tests {
             ("vf-delay=soon", "expected milliseconds"),
             ("eswitch-busy=1", "has no value"),
             ("vf-enable=0", "expected the number of an error"),
+            ("dump-intr,on=0000:00:09.0", "happens to clients"),
             ("eswitch-busy,often", "is not on=DEVICE"),
             ("eswitch-busy,chance=101%", "is not on=DEVICE"),
         ] {

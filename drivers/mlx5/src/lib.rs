@@ -64,7 +64,7 @@ pub mod sf;
 pub mod sriov;
 mod traps;
 
-pub use fault::{FaultError, FaultSpec};
+pub use fault::{FaultError, FaultSpec, Faults};
 pub use locking::DriverLocking;
 pub use module::{Config, Module};
 pub use profile::{FwVersion, Profile, ProfileError};

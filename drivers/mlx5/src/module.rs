@@ -56,7 +56,7 @@ pub struct Module {
     config: Config,
     /// The physical functions that are plugged in, by address.
     adapters: lockdep::Mutex<BTreeMap<Address, Adapter>>,
-    faults: Faults,
+    faults: Arc<Faults>,
     pub(crate) adev_ida: Ida,
     pub(crate) ib_ida: Ida,
     pub(crate) devcom: Devcom,
@@ -142,7 +142,7 @@ impl Module {
             net_core,
             devlink,
             config,
-            faults: Faults::new(Arc::new(SeededRng::new(config.seed))),
+            faults: Arc::new(Faults::new(Arc::new(SeededRng::new(config.seed)))),
             adapters: lockdep::Mutex::named("mlx5 adapters", BTreeMap::new()),
             adev_ida: Ida::new(),
             ib_ida: Ida::new(),
@@ -200,8 +200,8 @@ impl Module {
         self.adapters().get(&address).cloned()
     }
 
-    /// What is to go wrong.
-    pub fn faults(&self) -> &Faults {
+    /// What is to go wrong, with devices and with the machine's clients.
+    pub fn faults(&self) -> &Arc<Faults> {
         &self.faults
     }
 

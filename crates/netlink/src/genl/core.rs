@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::ctrl::{self, Controller};
 use super::family::{Family, FamilySpec};
+use super::mishaps::Mishaps;
 use super::multicast::FamilyHandle;
 use super::socket::{DumpSlot, Socket};
 use crate::KernelVersion;
@@ -59,6 +60,7 @@ pub struct Genl {
     upstream: Upstream,
     families: RwLock<Vec<Registered>>,
     sockets: RwLock<Vec<Arc<Socket>>>,
+    pub(super) mishaps: OnceLock<Arc<dyn Mishaps>>,
 }
 
 impl Genl {
@@ -84,6 +86,7 @@ impl Genl {
                 upstream,
                 families: RwLock::new(Vec::new()),
                 sockets: RwLock::new(Vec::new()),
+                mishaps: OnceLock::new(),
             }
         })
     }

@@ -67,7 +67,12 @@ impl FamilyHandle {
         let mut datagram = Vec::with_capacity(512);
         put_message(&mut datagram, NLMSG_GOODSIZE, genl.kernel(), header, fill)?;
         genl.each_listener(group, net, |socket| {
-            if wanted(socket) && socket.transport().notify(&datagram, net) == Err(SendError::Full) {
+            if !wanted(socket) {
+                return;
+            }
+            let full = genl.loses_notification()
+                || socket.transport().notify(&datagram, net) == Err(SendError::Full);
+            if full {
                 socket.options().set_overrun();
             }
         });

@@ -142,6 +142,8 @@ impl Genl {
                 header,
                 portid,
                 done_apart: half.done_apart,
+                interrupted: self.interrupts_dump(family),
+                begun: false,
                 message: message.to_vec(),
                 table: Vec::new(),
                 cursor: DumpCursor::default(),

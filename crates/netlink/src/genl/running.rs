@@ -13,8 +13,8 @@ use crate::KernelVersion;
 use crate::attrs::Attrs;
 use crate::error::{ExtAck, Result};
 use crate::message::{
-    DUMP_MAX, GENL_HDRLEN, MessageHeader, NLM_F_ACK_TLVS, NLM_F_MULTI, NLMSG_DONE, NLMSG_GOODSIZE,
-    NLMSG_HDRLEN,
+    DUMP_MAX, GENL_HDRLEN, MessageHeader, NLM_F_ACK_TLVS, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE,
+    NLMSG_GOODSIZE, NLMSG_HDRLEN,
 };
 use crate::sync::lock;
 use crate::writer::{GenlHeader, finish_message};
@@ -29,6 +29,10 @@ pub(crate) struct RunningDump {
     pub(crate) header: MessageHeader,
     pub(crate) portid: u32,
     pub(crate) done_apart: bool,
+    /// Something interferes with it as soon as it has begun.
+    pub(crate) interrupted: bool,
+    /// A datagram of it has been filled.
+    pub(crate) begun: bool,
     /// The request, and where its attributes are.
     pub(crate) message: Vec<u8>,
     pub(crate) table: Vec<u32>,
@@ -86,12 +90,13 @@ impl RunningDump {
             None => {
                 let header = GenlHeader {
                     family: self.family.id,
-                    flags: NLM_F_MULTI,
+                    flags: NLM_F_MULTI | self.interruption(),
                     seq: self.header.seq,
                     portid: self.portid,
                     cmd: self.cmd,
                     version: self.family.spec.version,
                 };
+                self.begun = true;
                 let mut batch = Batch {
                     buf,
                     limit,
@@ -125,6 +130,14 @@ impl RunningDump {
         Step::Last
     }
 
+    /// The flag of messages from now on, if something has interfered.
+    fn interruption(&self) -> u16 {
+        match self.interrupted && self.begun {
+            true => NLM_F_DUMP_INTR,
+            false => 0,
+        }
+    }
+
     /// `net/netlink/af_netlink.c: netlink_dump_done`.
     fn put_done(
         &self,
@@ -137,7 +150,7 @@ impl RunningDump {
         let start = buf.len();
         buf.resize(start + NLMSG_HDRLEN, 0);
         put_errno(buf, errno);
-        let mut flags = NLM_F_MULTI;
+        let mut flags = NLM_F_MULTI | self.interruption();
         let plain = buf.len();
         if socket.options().ext_ack() && put_tlvs(buf, errno.is_some(), ext_ack) {
             flags |= NLM_F_ACK_TLVS;

@@ -164,6 +164,40 @@ echo "status $?"
     );
 }
 
+/// The same seed and the same commands are the same run, for clients too: dumps that are interfered with, notifications
+/// that are lost.
+#[test]
+fn clients_are_unlucky_by_seed() {
+    if Machine::new(Who::User).is_none() {
+        return;
+    }
+    let commands = r#"
+for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    devlink dev show >/dev/null
+    echo dump $?
+done
+userlink ctl fault clear
+userlink ctl fault dump-intr,times=1
+devlink port show >/dev/null || echo interrupted
+devlink port show >/dev/null && echo good
+userlink ctl fault enobufs,after=1,times=1
+python3 $CLIENTS/python/lost.py
+"#;
+    let run = |seed| {
+        let options = ["--seed", seed, "--fault", "dump-intr,chance=50%"];
+        let machine = Machine::new(Who::User).unwrap();
+        machine.with(&options).run(commands).good()
+    };
+    let (one, again, other) = (run("7"), run("7"), run("8"));
+    assert_eq!(one.out, again.out);
+    assert_ne!(one.out, other.out);
+    for line in ["dump 0", "dump 1", "interrupted", "good", "heard", "lost"] {
+        let found = one.out.lines().any(|found| found == line);
+        assert!(found, "{line}: {}", one.tail());
+    }
+    assert!(one.out.ends_with("heard\nlost\nheard\n"), "{}", one.tail());
+}
+
 #[test]
 fn faults_come_from_the_command_line_and_while_it_runs() {
     let Some(machine) = Machine::new(Who::User) else {
