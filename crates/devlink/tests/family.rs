@@ -264,11 +264,7 @@ fn what_a_device_does_not_have_is_answered_as_by_the_kernel() {
         );
     }
     // A list that is empty, its end, and then the acknowledgement.
-    let [tables] = client
-        .doit(cmd::DPIPE_TABLE_GET, handle(10))
-        .ok()
-        .try_into()
-        .unwrap();
+    let tables = client.doit(cmd::DPIPE_TABLE_GET, handle(10)).one();
     assert_eq!(tables.find(&[attr::DPIPE_TABLES.number()]), Some(vec![]));
     for command in [
         cmd::SB_GET,

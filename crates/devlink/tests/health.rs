@@ -140,11 +140,9 @@ fn a_report_dumps_and_recovers_and_tells() {
     );
     let states: Vec<_> = heard.iter().map(counters).collect();
     assert_eq!(states, [[1, 1, 0], [0, 1, 1]]);
-    let [shown] = client
+    let shown = client
         .doit(cmd::HEALTH_REPORTER_GET, reporter("engine"))
-        .ok()
-        .try_into()
-        .unwrap();
+        .one();
     // Five minutes after boot the kernel's ticks are at zero.
     assert_eq!(
         field(&shown, attr::HEALTH_REPORTER_DUMP_TS.number()),
@@ -165,11 +163,9 @@ fn a_report_dumps_and_recovers_and_tells() {
     assert_eq!(text(&dump), "{cause:a bit has tipped }memory:[}}}");
     // The first dump stays until it is cleared.
     report(&watched).unwrap();
-    let [shown] = client
+    let shown = client
         .doit(cmd::HEALTH_REPORTER_GET, reporter("engine"))
-        .ok()
-        .try_into()
-        .unwrap();
+        .one();
     assert_eq!(
         field(&shown, attr::HEALTH_REPORTER_DUMP_TS.number()),
         Some(100)
@@ -196,11 +192,9 @@ fn a_report_dumps_and_recovers_and_tells() {
     client
         .doit(cmd::HEALTH_REPORTER_RECOVER, reporter("engine"))
         .ok();
-    let [shown] = client
+    let shown = client
         .doit(cmd::HEALTH_REPORTER_GET, reporter("engine"))
-        .ok()
-        .try_into()
-        .unwrap();
+        .one();
     assert_eq!(counters(&shown), [0, 4, 3]);
 
     with(&toy, |devl| devl.health_reporter_destroy(&watched));

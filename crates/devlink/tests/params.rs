@@ -192,7 +192,7 @@ fn every_type_of_value_goes_there_and_back() {
         client
             .doit(cmd::PARAM_SET, set("wide", ty, 2, Some(&wire)))
             .ok();
-        let [reply] = client.doit(cmd::PARAM_GET, wide()).ok().try_into().unwrap();
+        let reply = client.doit(cmd::PARAM_GET, wide()).one();
         assert_eq!(reply.find(&VALUE).as_ref(), Some(&wire), "{value:?}");
         let list = reply.find(&[80, 84]).unwrap();
         assert_eq!(

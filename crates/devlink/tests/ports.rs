@@ -88,11 +88,7 @@ fn a_port_follows_its_network_device() {
         .unwrap();
     assert_eq!(names(), [None]);
     let mut client = machine.client();
-    let [port] = client
-        .doit(cmd::PORT_GET, port_handle(10, 0))
-        .ok()
-        .try_into()
-        .unwrap();
+    let port = client.doit(cmd::PORT_GET, port_handle(10, 0)).one();
     assert_eq!(port.find(&[attr::PORT_TYPE.number()]), Some(vec![2, 0]));
     let init = Arc::clone(machine.net_core.init_net());
     machine
@@ -155,11 +151,7 @@ fn every_flavour_shows_its_own_numbers() {
             .lock(&mut Held::root())
             .port_register(index, Some(PortAttrs::new(flavour)), Arc::new(NoPortOps))
             .unwrap();
-        let [reply] = client
-            .doit(cmd::PORT_GET, port_handle(10, index))
-            .ok()
-            .try_into()
-            .unwrap();
+        let reply = client.doit(cmd::PORT_GET, port_handle(10, index)).one();
         // After handle, number and type.
         let attrs: Vec<_> = RawAttrs::new(&reply.payload[4..], 0)
             .skip(5)
@@ -254,11 +246,7 @@ fn a_port_function_is_shown_and_set_as_a_whole() {
     client
         .doit(cmd::PORT_SET, function(active.clone().and(hw_addr(0x88))))
         .ok();
-    let [port] = client
-        .doit(cmd::PORT_GET, port_handle(10, 0))
-        .ok()
-        .try_into()
-        .unwrap();
+    let port = client.doit(cmd::PORT_GET, port_handle(10, 0)).one();
     let nest = port.find(&[attr::PORT_FUNCTION.number()]).unwrap();
     let numbers: Vec<_> = RawAttrs::new(&nest, 0).map(|attr| attr.number()).collect();
     // Address, capabilities, state, operational state, event queues.
@@ -372,11 +360,7 @@ fn a_split_is_checked_against_the_port() {
     client
         .doit(cmd::PORT_SET, port_handle(10, 0).u16(attr::PORT_TYPE, 3))
         .ok();
-    let [port] = client
-        .doit(cmd::PORT_GET, port_handle(10, 0))
-        .ok()
-        .try_into()
-        .unwrap();
+    let port = client.doit(cmd::PORT_GET, port_handle(10, 0)).one();
     assert_eq!(port.find(&[attr::PORT_TYPE.number()]), Some(vec![0, 0]));
     assert_eq!(
         port.find(&[attr::PORT_DESIRED_TYPE.number()]),
@@ -441,11 +425,7 @@ fn a_port_that_a_user_makes_is_the_reply() {
         (Errno::INVAL, Some("toy: no sfnum"))
     );
     let sf = sf.u32(attr::PORT_PCI_SF_NUMBER, 88);
-    let [port] = client
-        .doit(cmd::PORT_NEW, sf.clone())
-        .ok()
-        .try_into()
-        .unwrap();
+    let port = client.doit(cmd::PORT_NEW, sf.clone()).one();
     assert_eq!(
         (port.cmd(), port.u32(&[attr::PORT_PCI_SF_NUMBER.number()])),
         (cmd::PORT_NEW, Some(88))

@@ -163,7 +163,7 @@ fn who_asks_for_an_action_or_limit_hears_what_was_performed() {
     let fw = handle(10)
         .u8(attr::RELOAD_ACTION, 2)
         .bitfield32(attr::RELOAD_LIMITS, 2, 2);
-    let [reply] = client.doit(cmd::RELOAD, fw).ok().try_into().unwrap();
+    let reply = client.doit(cmd::RELOAD, fw).one();
     assert_eq!(reply.cmd(), cmd::RELOAD);
     let performed = reply
         .find(&[attr::RELOAD_ACTIONS_PERFORMED.number()])
@@ -203,7 +203,7 @@ fn a_failed_first_half_changes_nothing_and_a_failed_second_half_is_shown() {
 
     toy.fail_reload.store(false, Ordering::Relaxed);
     client.doit(cmd::RELOAD, handle(10)).ok();
-    let [dev] = client.doit(cmd::GET, handle(10)).ok().try_into().unwrap();
+    let dev = client.doit(cmd::GET, handle(10)).one();
     assert_eq!(dev.find(&[attr::RELOAD_FAILED.number()]), Some(vec![0]));
     assert_eq!(dev.u32(&REINIT_COUNT), Some(1), "failures are not counted");
     assert_eq!(client.dump(cmd::PORT_GET, Body::default()).ok().len(), 2);
@@ -284,7 +284,7 @@ fn a_move_is_not_taken_back_when_the_second_half_fails() {
     let answer = client.doit(cmd::RELOAD, handle(10).u32(attr::NETNS_FD, 4));
     assert_eq!(answer.error().0, Errno::INVAL);
     let mut other = Client::in_netns(&machine, &n1);
-    let [dev] = other.doit(cmd::GET, handle(10)).ok().try_into().unwrap();
+    let dev = other.doit(cmd::GET, handle(10)).one();
     assert_eq!(dev.find(&[attr::RELOAD_FAILED.number()]), Some(vec![1]));
     machine.assert_clean();
 }

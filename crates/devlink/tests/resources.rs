@@ -103,19 +103,11 @@ fn a_size_waits_for_the_driver_to_ask() {
     let none = client.doit(cmd::RESOURCE_DUMP, handle(10));
     assert_eq!(none.error(), (Errno::OPNOTSUPP, None));
     register(&toy);
-    let [all] = client
-        .doit(cmd::RESOURCE_DUMP, handle(10))
-        .ok()
-        .try_into()
-        .unwrap();
+    let all = client.doit(cmd::RESOURCE_DUMP, handle(10)).one();
     assert_eq!(shown(&all), "table 100 (hash 60 occ 33, linear 40)");
 
     client.doit(cmd::RESOURCE_SET, set(3, 45)).ok();
-    let [all] = client
-        .doit(cmd::RESOURCE_DUMP, handle(10))
-        .ok()
-        .try_into()
-        .unwrap();
+    let all = client.doit(cmd::RESOURCE_DUMP, handle(10)).one();
     assert_eq!(shown(&all), "table 100 ! (hash 60 occ 33, linear 40->45)");
     // The parts are more than the whole: first of all things, a reload says so.
     let refused = client.doit(cmd::RELOAD, handle(10).u8(attr::RELOAD_ACTION, 2));
@@ -129,11 +121,7 @@ fn a_size_waits_for_the_driver_to_ask() {
         assert_eq!(devl.resource_size_get(9), Err(Errno::INVAL));
         devl.resource_occ_get_unregister(2);
     });
-    let [all] = client
-        .doit(cmd::RESOURCE_DUMP, handle(10))
-        .ok()
-        .try_into()
-        .unwrap();
+    let all = client.doit(cmd::RESOURCE_DUMP, handle(10)).one();
     assert_eq!(shown(&all), "table 100->105 (hash 60, linear 45)");
     unregister(&toy);
     machine.assert_clean();
@@ -200,11 +188,7 @@ fn ports_have_resources_since_7_2() {
     assert_eq!(dump(scope(1)), [of_device]);
     assert_eq!(dump(scope(2)), [of_port(0), of_port(2)]);
 
-    let [one] = client
-        .doit(cmd::RESOURCE_DUMP, port_handle(10, 2))
-        .ok()
-        .try_into()
-        .unwrap();
+    let one = client.doit(cmd::RESOURCE_DUMP, port_handle(10, 2)).one();
     assert_eq!(one.u32(&[attr::PORT_INDEX.number()]), Some(2));
     assert_eq!(shown(&one), "test 20");
     let mut refused = |port| {

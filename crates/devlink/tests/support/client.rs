@@ -140,6 +140,13 @@ impl Answer {
         self.messages
     }
 
+    /// The only message of what has gone well.
+    #[track_caller]
+    pub fn one(self) -> Message {
+        let [message] = self.ok().try_into().expect("one message");
+        message
+    }
+
     /// Errno and text.
     pub fn error(&self) -> (Errno, Option<&str>) {
         (Errno::from_raw_os_error(-self.errno), self.text.as_deref())
