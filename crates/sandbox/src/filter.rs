@@ -111,8 +111,17 @@ fn options(names: &[u32]) -> Vec<Instruction> {
     body
 }
 
-/// The whole program. With `native_receive` the calls that receive are not trapped.
-fn program(native_receive: bool) -> Vec<Instruction> {
+/// What is to be trapped besides what always is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The calls that receive, and those that send what may be slow.
+    pub(crate) receive: bool,
+    /// The calls that may ask for a network device of type `dummy`.
+    pub(crate) dummies: bool,
+}
+
+/// The whole program.
+fn program(wanted: Wanted) -> Vec<Instruction> {
     let address_length = [load(low(2)), equal_or_skip(12, 1), TRAP, ALLOW].to_vec();
     let mut calls = vec![
         (
@@ -146,7 +155,14 @@ fn program(native_receive: bool) -> Vec<Instruction> {
     ];
     // Rare, and what is mounted stands in the caller's memory.
     calls.push((libc::SYS_mount, vec![TRAP]));
-    if !native_receive {
+    if wanted.dummies {
+        // Without flags, as all send who may mean a netlink socket: others have at least the one that spares them a signal.
+        calls.push((
+            libc::SYS_sendmsg,
+            vec![load(low(2)), equal_or_skip(0, 1), TRAP, ALLOW],
+        ));
+    }
+    if wanted.receive || wanted.dummies {
         // To a netlink address, and not so short that the request can only be for the real kernel or for many objects.
         calls.push((
             libc::SYS_sendto,
@@ -159,6 +175,8 @@ fn program(native_receive: bool) -> Vec<Instruction> {
                 ALLOW,
             ],
         ));
+    }
+    if wanted.receive {
         calls.push((libc::SYS_recvmsg, vec![TRAP]));
         calls.push((libc::SYS_recvmmsg, vec![TRAP]));
         // Only with a place for the sender's address: without one there is nothing of ours to show.
@@ -198,16 +216,16 @@ fn program(native_receive: bool) -> Vec<Instruction> {
 /// A caller whose call the supervisor has begun to serve is only to be interrupted by what kills it
 /// (`SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, kernel 5.19). Otherwise a signal can interrupt it in the very moment of the
 /// answer, which the kernel then reports as given, and a received datagram would be lost.
-pub(crate) fn install(native_receive: bool) -> Result<OwnedFd, Error> {
-    let result = match seccomp(native_receive, true) {
+pub(crate) fn install(wanted: Wanted) -> Result<OwnedFd, Error> {
+    let result = match seccomp(wanted, true) {
         Err(Errno::ACCESS) => {
             sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(Error::Seccomp)?;
-            seccomp(native_receive, true)
+            seccomp(wanted, true)
         }
         result => result,
     };
     match result {
-        Err(Errno::INVAL) => seccomp(native_receive, false),
+        Err(Errno::INVAL) => seccomp(wanted, false),
         result => result,
     }
     .map_err(|errno| match errno {
@@ -217,12 +235,12 @@ pub(crate) fn install(native_receive: bool) -> Result<OwnedFd, Error> {
     })
 }
 
-fn seccomp(native_receive: bool, wait_killable: bool) -> sys::Result<OwnedFd> {
+fn seccomp(wanted: Wanted, wait_killable: bool) -> sys::Result<OwnedFd> {
     let mut flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if wait_killable {
         flags |= libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
-    let mut instructions = program(native_receive);
+    let mut instructions = program(wanted);
     let program = libc::sock_fprog {
         len: instructions.len() as u16,
         filter: instructions.as_mut_ptr(),
@@ -271,8 +289,20 @@ mod tests {
         }
     }
 
+    /// By a program that has nothing to do with dummies.
+    const fn wanted(native: bool) -> Wanted {
+        Wanted {
+            receive: !native,
+            dummies: false,
+        }
+    }
+
     fn trapped(native: bool, nr: i64, args: [u64; 6]) -> bool {
-        match run(&program(native), AUDIT_ARCH, nr, args) {
+        is_trapped(wanted(native), nr, args)
+    }
+
+    fn is_trapped(wanted: Wanted, nr: i64, args: [u64; 6]) -> bool {
+        match run(&program(wanted), AUDIT_ARCH, nr, args) {
             libc::SECCOMP_RET_USER_NOTIF => true,
             libc::SECCOMP_RET_ALLOW => false,
             other => panic!("unexpected action {other:#x}"),
@@ -330,6 +360,29 @@ mod tests {
     }
 
     #[test]
+    fn traps_what_may_ask_for_a_dummy() {
+        for receive in [false, true] {
+            let wanted = Wanted {
+                receive,
+                dummies: true,
+            };
+            assert!(is_trapped(wanted, libc::SYS_sendmsg, [3, 1, 0, 0, 0, 0]));
+            let flags = libc::MSG_NOSIGNAL as u64;
+            assert!(!is_trapped(
+                wanted,
+                libc::SYS_sendmsg,
+                [3, 1, flags, 0, 0, 0]
+            ));
+            assert!(is_trapped(wanted, libc::SYS_sendto, [3, 1, 56, 0, 1, 12]));
+            assert!(!is_trapped(wanted, libc::SYS_sendto, [3, 1, 56, 0, 0, 0]));
+            assert_eq!(
+                is_trapped(wanted, libc::SYS_recvmsg, [3, 1, 0, 0, 0, 0]),
+                receive
+            );
+        }
+    }
+
+    #[test]
     fn leaves_everything_else_and_other_architectures_alone() {
         for nr in [
             libc::SYS_read,
@@ -341,7 +394,7 @@ mod tests {
         }
         let i386 = 0x4000_0003;
         assert_eq!(
-            run(&program(false), i386, libc::SYS_recvmsg, [0; 6]),
+            run(&program(wanted(false)), i386, libc::SYS_recvmsg, [0; 6]),
             libc::SECCOMP_RET_ALLOW
         );
     }

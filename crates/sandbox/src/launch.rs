@@ -28,7 +28,7 @@ use crate::signals::{self, Signal, Signals};
 use crate::slots::Slots;
 use crate::supervisor::{Event, Settings, Supervisor};
 use crate::sys::{self, Fork};
-use crate::{ctl, filter, mounts, userns};
+use crate::{ctl, dummy, filter, mounts, userns};
 
 /// How a sandbox is to be made.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub struct Options {
     /// The message type and the generic netlink command of requests that take long: their sender waits in its call until they
     /// are answered, as with the real kernel. With native receiving nobody does.
     pub slow_requests: Vec<(u16, u8)>,
+    /// Where another type takes the place of network devices of type `dummy` ([`dummy`](crate::dummy)): whether there is one, called
+    /// `dummy0`, in the first namespace as soon as one is asked for. The kernel's module makes it, unless told otherwise.
+    pub dummy0: bool,
     /// Variables that the command gets besides those of the caller.
     pub environment: Vec<(OsString, OsString)>,
     /// What `modprobe` is to read besides its own configuration (`modprobe.d(5)`); empty: nothing.
@@ -132,6 +135,7 @@ where
     let settings = Settings {
         groups: options.groups,
         slow_requests: options.slow_requests,
+        dummy0: options.dummy0,
     };
     let files = kernel.await_ready(&ours)?;
     command_process.check_inspectable()?;
@@ -461,7 +465,11 @@ fn become_command(
     }
     // SAFETY: as above.
     unsafe { std::env::set_var(ctl::VARIABLE, control_socket) };
-    match filter::install(options.native_receive) {
+    let wanted = filter::Wanted {
+        receive: !options.native_receive,
+        dummies: dummy::may_be_missing(),
+    };
+    match filter::install(wanted) {
         Ok(listener) => {
             let sent = sys::send_with_fds(channel.as_fd(), &[0; 5], &[listener.as_fd()]);
             if sent.is_err() {

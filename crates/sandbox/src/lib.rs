@@ -14,7 +14,7 @@
 //! | the supervisor | `filter`, `supervisor`, `opener` |
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
-//! | namespaces and devices | `netns`, `wire`, `tap`, `rtnl`, [`fib`] |
+//! | namespaces and devices | `netns`, `wire`, `tap`, `rtnl`, [`fib`], [`dummy`] |
 //! | sysfs and debugfs | `files` |
 //! | the control socket | [`ctl`] |
 //! | under all of them | `sys` |
@@ -24,6 +24,7 @@ mod caller;
 mod client;
 mod creds;
 pub mod ctl;
+pub mod dummy;
 mod error;
 pub mod fib;
 mod files;

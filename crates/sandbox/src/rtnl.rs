@@ -38,7 +38,9 @@ pub(crate) const RTGENMSG: usize = 4;
 
 const NLMSGHDR: usize = 16;
 const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
+pub(crate) const NLM_F_ACK: u16 = 4;
+pub(crate) const NLM_F_EXCL: u16 = 0x200;
+pub(crate) const NLM_F_CREATE: u16 = 0x400;
 /// `NLM_F_ROOT | NLM_F_MATCH`.
 const NLM_F_DUMP: u16 = 0x300;
 
@@ -76,15 +78,11 @@ impl Request {
     }
 
     pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
-        let length = (value.len() + 4) as u16;
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.0.extend(nested(kind, value));
         self
     }
 
-    fn finish(mut self, flags: u16, seq: u32) -> Vec<u8> {
+    pub(crate) fn finish(mut self, flags: u16, seq: u32) -> Vec<u8> {
         let length = self.0.len() as u32;
         self.0[..4].copy_from_slice(&length.to_ne_bytes());
         let all = u16::from_ne_bytes([self.0[6], self.0[7]]) | flags;
@@ -92,6 +90,22 @@ impl Request {
         self.0[8..12].copy_from_slice(&seq.to_ne_bytes());
         self.0
     }
+}
+
+/// An attribute, as it stands in the value of another.
+pub(crate) fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = (value.len() + 4) as u16;
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// A name as the kernel reads it.
+pub(crate) fn c_name(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
 }
 
 /// One netlink message of an answer or notification.

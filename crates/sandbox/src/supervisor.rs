@@ -8,6 +8,7 @@
 //! The supervisor never keeps the client's end of a pair, or the kernel process would not learn that the client closed
 //! it. The one exception, calls that wait for data, is reaped as soon as the caller is gone ([`parked`]).
 
+mod dummy;
 mod mount;
 mod names;
 mod options;
@@ -26,6 +27,7 @@ use std::sync::atomic::Ordering;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 
+use crate::dummy::Dummies;
 use crate::error::Error;
 use crate::opener::Own;
 use crate::slots::Slots;
@@ -78,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) groups: Range<u32>,
     /// The message type and the command of requests during which their sender waits.
     pub(crate) slow_requests: Vec<(u16, u8)>,
+    /// See [`Options::dummy0`](crate::Options::dummy0).
+    pub(crate) dummy0: bool,
 }
 
 /// Whose socket a trapped call is about.
@@ -112,6 +116,7 @@ pub(crate) struct Supervisor {
     said: HashSet<i32>,
     /// Cookies of sockets that the kernel process has given up while the client still has them: it died, or panicked.
     abandoned: HashSet<u64>,
+    dummies: Dummies,
     /// The root of the served file system, if there is one.
     files: Option<OwnedFd>,
     parked: Parked,
@@ -133,6 +138,7 @@ impl Supervisor {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(Error::system("make an epoll instance"))?;
         let supervisor = Self {
+            dummies: Dummies::new(settings.dummy0),
             settings,
             listener,
             epoll,
@@ -287,6 +293,7 @@ impl Supervisor {
             libc::SYS_mount => self.mount(&call),
             libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_recvfrom => self.receive(&call),
             libc::SYS_sendto => self.send(&call),
+            libc::SYS_sendmsg => self.send_message(&call),
             libc::SYS_bind => self.on_ours(&call, Self::bind),
             libc::SYS_connect => self.on_ours(&call, Self::connect),
             libc::SYS_getsockname => self.on_ours(&call, Self::getsockname),

@@ -16,7 +16,7 @@ use crate::creds::NamespaceId;
 use crate::error::Error;
 use crate::files::graft;
 use crate::netns;
-use crate::rtnl::{self, IfReq, Request, Route};
+use crate::rtnl::{self, IfReq, Request, Route, c_name};
 use crate::sys::{self, Result};
 use crate::wire::{Inner, Wire};
 
@@ -240,12 +240,6 @@ fn send_to(inner: &mut Inner, fd: &Arc<OwnedFd>, index: u32, net: u64, name: &st
         name,
         index,
     })
-}
-
-fn c_name(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.push(0);
-    bytes
 }
 
 fn set_carrier(fd: BorrowedFd<'_>, carrier: bool) -> Result<()> {

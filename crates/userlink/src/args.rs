@@ -183,7 +183,7 @@ pub(crate) struct Module {
 }
 
 /// See [`Module::action`].
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Action {
     Load,
     Unload,

@@ -29,6 +29,8 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
         native_receive,
         groups: machine::GROUPS,
         slow_requests: vec![(machine::FAMILY_ID, netlink::cmd::FLASH_UPDATE)],
+        // What udev comes with tells the module not to.
+        dummy0: !config.udev_names,
         environment: Vec::new(),
         modprobe: module::modprobe_conf(),
     };

@@ -79,26 +79,36 @@ fn word(bytes: &[u8; MSGHDR], at: usize) -> u64 {
     u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// The ranges that a `msghdr` lists.
+fn ranges(tid: u32, header: &[u8; MSGHDR]) -> Result<Vec<libc::iovec>> {
+    let count = word(header, 24) as usize;
+    if count > MOST_RANGES {
+        return Err(Errno::MSGSIZE);
+    }
+    let mut words = vec![0_u8; count * 16];
+    sys::read_memory(tid, word(header, 16), &mut words)?;
+    let half = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+    let range = |entry: &[u8]| sys::remote(half(&entry[..8]), half(&entry[8..]) as usize);
+    Ok(words.chunks_exact(16).map(range).collect())
+}
+
+/// The ranges that the `msghdr` at this address lists.
+pub(super) fn ranges_of(tid: u32, header: u64) -> Result<Vec<libc::iovec>> {
+    let mut bytes = [0; MSGHDR];
+    sys::read_memory(tid, header, &mut bytes)?;
+    ranges(tid, &bytes)
+}
+
 impl Message {
     fn read(tid: u32, header: u64) -> Result<Self> {
         let mut bytes = [0; MSGHDR];
         sys::read_memory(tid, header, &mut bytes)?;
         let name = word(&bytes, 0);
         let name_room = i32::from_ne_bytes(bytes[8..12].try_into().expect("four bytes"));
-        let count = word(&bytes, 24) as usize;
-        if count > MOST_RANGES {
-            return Err(Errno::MSGSIZE);
-        }
+        let ranges = ranges(tid, &bytes)?;
         if name != 0 && name_room < 0 {
             return Err(Errno::INVAL);
         }
-        let mut words = vec![0_u8; count * 16];
-        sys::read_memory(tid, word(&bytes, 16), &mut words)?;
-        let half = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
-        let ranges: Vec<_> = words
-            .chunks_exact(16)
-            .map(|entry| sys::remote(half(&entry[..8]), half(&entry[8..]) as usize))
-            .collect();
         let room = ranges
             .iter()
             .fold(0_usize, |room, range| room.saturating_add(range.iov_len));

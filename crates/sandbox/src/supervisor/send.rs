@@ -24,6 +24,7 @@ const NLM_F_ACK: u16 = 4;
 
 impl Supervisor {
     pub(super) fn send(&mut self, call: &Notification) {
+        self.replace_dummies_in(call, call.args[1], call.args[2]);
         let (fd, slot) = match self.client_end(call) {
             ClientEnd::Ours(fd, slot) => (fd, slot),
             ClientEnd::Abandoned | ClientEnd::Foreign => return self.pass_on(call),

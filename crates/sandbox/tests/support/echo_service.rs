@@ -159,6 +159,7 @@ fn main() -> ExitCode {
         native_receive,
         groups: GROUP..GROUP + 1,
         slow_requests: Vec::new(),
+        dummy0: false,
         environment: Vec::new(),
         modprobe: String::new(),
     };

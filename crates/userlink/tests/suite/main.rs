@@ -6,6 +6,7 @@
 mod card;
 mod clients;
 mod command;
+mod dummy;
 mod files;
 mod flash;
 mod hostile;
