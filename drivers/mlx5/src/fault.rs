@@ -25,7 +25,7 @@
 //! | `flash-stall` | milliseconds | the firmware follows an instruction of a flash this much later; the driver waits 30 s |
 //! | `flash-reject` | number | the firmware rejects what was flashed, for the reason of this number (1 to 9) |
 //! | `dump-intr` | | something interferes with a dump: its later messages, and its end, are marked (`NLM_F_DUMP_INTR`) |
-//! | `enobufs` | | a notification is lost to one who listens, whose receive of the next one fails with `ENOBUFS` |
+//! | `enobufs` | | a notification is lost to one who listens; its next receive fails with `ENOBUFS`, and wakes only with the next one |
 //!
 //! The last two happen to clients, whatever device they ask about: they have no `on=`.
 //!
