@@ -24,6 +24,9 @@ use crate::notify::Order;
 mod attrs;
 mod function;
 mod ops;
+mod type_warn;
+
+pub(crate) use type_warn::TypeWarn;
 
 pub use attrs::{Flavour, PortAttrs};
 pub use function::{FnOpstate, FnState};
@@ -79,6 +82,8 @@ pub struct EthDevice {
 struct TypeState {
     ty: PortType,
     desired: u16,
+    /// When the driver is warned, if the port is without a type until then.
+    warn_due: Option<type_warn::Due>,
 }
 
 impl Port {
@@ -136,6 +141,10 @@ impl Port {
             "__devlink_port_type_set",
             "the port is not registered",
         );
+        match ty {
+            PortType::NotSet => self.type_warn_schedule(),
+            PortType::Eth(_) | PortType::Ib(_) => self.type_warn_cancel(),
+        }
         self.type_lock().ty = ty;
         self.notify(cmd::PORT_NEW);
     }
@@ -396,6 +405,7 @@ impl Objects<'_> {
             rel: lockdep::Mutex::named("&devlink_port->rel", None),
         });
         self.state.ports.insert(index, Arc::clone(&port));
+        port.type_warn_schedule();
         port.notify(cmd::PORT_NEW);
         Ok(port)
     }
@@ -417,6 +427,7 @@ impl Objects<'_> {
             "devl_port_unregister",
             "the port still has regions, resources or health reporters",
         );
+        port.type_warn_cancel();
         port.notify(cmd::PORT_DEL);
         self.state.ports.remove(&port.index);
         port.registered.store(false, Ordering::Release);

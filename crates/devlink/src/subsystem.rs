@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use crate::core::Devlink;
 use crate::netlink::DevlinkFamily;
 use crate::ops::Ops;
-use crate::port;
+use crate::port::{self, TypeWarn};
 use crate::reload::{self, ReloadAction, ReloadLimit};
 use crate::shared::SharedInstance;
 
@@ -33,6 +33,7 @@ pub struct Subsystem {
     handle: OnceLock<FamilyHandle>,
     warnings: AtomicU64,
     next_rel_index: AtomicU32,
+    type_warn: TypeWarn,
     pub(crate) shared: lockdep::Mutex<Vec<SharedInstance>>,
 }
 
@@ -97,7 +98,7 @@ impl Subsystem {
         family_id: u16,
         first_group: u32,
     ) -> Result<Arc<Self>, Errno> {
-        let subsystem = Arc::new(Self {
+        let subsystem = Arc::new_cyclic(|subsystem| Self {
             kernel: genl.kernel(),
             net_core: Arc::clone(net_core),
             klog: Arc::clone(net_core.klog()),
@@ -105,6 +106,7 @@ impl Subsystem {
             handle: OnceLock::new(),
             warnings: AtomicU64::new(0),
             next_rel_index: AtomicU32::new(1),
+            type_warn: TypeWarn::new(subsystem),
             shared: lockdep::Mutex::named("shd_mutex", Vec::new()),
         });
         net_core
@@ -224,6 +226,11 @@ impl Subsystem {
     /// Where drivers find firmware.
     pub(crate) fn firmware(&self) -> &Arc<dyn FirmwareLoader> {
         self.net_core.drivers().firmware()
+    }
+
+    /// Ports that are without a type.
+    pub(crate) fn type_warn(&self) -> &TypeWarn {
+        &self.type_warn
     }
 
     /// The machine's clock.

@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use devlink::{
     Devl, Flavour, FnOpstate, FnState, NewPort, NoPortOps, Ops, Port, PortAttrs, PortOp, PortOpSet,
@@ -16,7 +17,7 @@ use netlink::{ExtAck, KernelVersion, RawAttrs, attr, cmd};
 use rustix::io::Errno;
 
 use support::Machine;
-use support::client::{Body, handle, port_handle};
+use support::client::{Body, Message, handle, port_handle};
 use support::toy::ToyConfig;
 
 fn newest() -> Machine {
@@ -53,6 +54,119 @@ fn a_dump_of_many_ports_resumes_where_it_stopped() {
         client.dump(cmd::PORT_GET, handle(12)).error(),
         (Errno::NODEV, None)
     );
+}
+
+/// A client that reads slowly hears of each port that was there all the time once, whatever others come and go meanwhile, and
+/// of those that come later where the dump has not been yet.
+#[test]
+fn a_dump_of_ten_thousand_ports_goes_on_while_ports_come_and_go() {
+    const PORTS: u32 = 10_000;
+    let machine = newest();
+    let toy = machine.new_device(10, 0);
+    let register = |index| {
+        let attrs = PortAttrs::new(Flavour::Virtual);
+        let mut held = Held::root();
+        let mut devl = toy.devlink().lock(&mut held);
+        let port = devl.port_register(index, Some(attrs), Arc::new(NoPortOps));
+        port.unwrap();
+    };
+    let unregister = |index| {
+        let mut held = Held::root();
+        let mut devl = toy.devlink().lock(&mut held);
+        let port = Arc::clone(devl.port(index).unwrap());
+        devl.port_unregister(&port);
+    };
+    // Odd ports stay; of the even ones every other is there at first.
+    for index in (0..PORTS).filter(|index| index % 2 == 1 || index % 4 == 0) {
+        register(index);
+    }
+    let index = |port: &Message| port.u32(&[attr::PORT_INDEX.number()]);
+    let mut client = machine.client().slow(2);
+    let mut told = client.dump(cmd::PORT_GET, handle(10)).messages;
+    let (mut gone, mut came, mut rounds) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let last = told.iter().rev().find_map(index).unwrap();
+        // What has been told may go, and come back; further on one goes and another comes.
+        let (behind, ahead) = (last / 8 * 4, last / 4 * 4 + 400);
+        if ahead + 2 < PORTS && rounds % 3 == 0 && !gone.contains(&ahead) {
+            unregister(behind);
+            register(behind);
+            unregister(ahead);
+            register(ahead + 2);
+            gone.push(ahead);
+            came.push(ahead + 2);
+        }
+        rounds += 1;
+        let more = client.resume_for(2);
+        let ends = more.iter().any(|message| message.header.kind == 3);
+        told.extend(more.into_iter().filter(|message| message.header.kind != 3));
+        if ends {
+            break;
+        }
+    }
+    assert!(rounds > 50 && gone.len() > 15, "{rounds} rounds, {gone:?}");
+    let told: Vec<_> = told.iter().filter_map(index).collect();
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    let expected = (0..PORTS).filter(|index| {
+        let first = index % 2 == 1 || index % 4 == 0;
+        (first && !gone.contains(index)) || came.contains(index)
+    });
+    assert_eq!(told, expected.collect::<Vec<_>>());
+}
+
+/// A driver has an hour to say what a port is, unless it is one that never has a network device.
+#[test]
+fn a_port_without_a_type_is_warned_of_after_an_hour() {
+    for kernel in KernelVersion::SUPPORTED {
+        let (machine, clock) = Machine::with_clock(kernel);
+        let toy = machine.new_device(10, 1);
+        let warnings = || {
+            machine.drivers.system_wq().flush();
+            let log = machine.drivers.klog().text();
+            let warning = "netdevsim netdevsim10: Type was not set for devlink port.";
+            log.lines().filter(|line| line.ends_with(warning)).count()
+        };
+        let minutes = |minutes: u64| {
+            clock.advance(Duration::from_secs(60 * minutes));
+            warnings()
+        };
+        let with = |act: &dyn Fn(&mut Devl<'_>)| {
+            let mut held = Held::root();
+            act(&mut toy.devlink().lock(&mut held));
+        };
+        let register = |devl: &mut Devl<'_>, index, flavour| {
+            let attrs = PortAttrs::new(flavour);
+            let port = devl.port_register(index, Some(attrs), Arc::new(NoPortOps));
+            port.unwrap();
+        };
+        with(&|devl| {
+            register(devl, 10, Flavour::Virtual);
+            register(devl, 11, Flavour::Virtual);
+            register(devl, 12, Flavour::Cpu { number: 4 });
+            register(devl, 13, Flavour::Unused);
+        });
+        assert_eq!(minutes(30), 0, "{kernel}");
+        with(&|devl| register(devl, 14, Flavour::Virtual));
+        with(&|devl| devl.port(11).unwrap().type_ib_set("mlx5_0"));
+        assert_eq!(minutes(29), 0, "{kernel}");
+        assert_eq!(minutes(1), 1, "{kernel}: port 10");
+        assert_eq!(minutes(29), 1, "{kernel}");
+        assert_eq!(minutes(1), 2, "{kernel}: port 14");
+        // Port 0 has had its network device all the time. Each is told of once.
+        assert_eq!(minutes(600), 2, "{kernel}");
+        with(&|devl| devl.port(11).unwrap().type_clear());
+        assert_eq!(minutes(59), 2, "{kernel}");
+        assert_eq!(minutes(1), 3, "{kernel}: port 11");
+        with(&|devl| {
+            register(devl, 15, Flavour::Virtual);
+            for index in 10..16 {
+                let port = Arc::clone(devl.port(index).unwrap());
+                devl.port_unregister(&port);
+            }
+        });
+        assert_eq!(minutes(600), 3, "{kernel}: who goes is not told of");
+        machine.assert_clean();
+    }
 }
 
 #[test]

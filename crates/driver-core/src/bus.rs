@@ -20,6 +20,10 @@ use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
 use crate::klog::Klog;
 
+mod devices;
+
+use devices::Devices;
+
 /// What is particular to one kind of bus (`struct bus_type`).
 pub trait BusType: Send + Sync {
     /// The bus's name, first half of a devlink handle: `pci`.
@@ -71,7 +75,7 @@ pub struct Bus {
     name: Arc<str>,
     bus_type: Box<dyn BusType>,
     klog: Arc<Klog>,
-    devices: lockdep::Mutex<Vec<Arc<Device>>>,
+    devices: lockdep::Mutex<Devices>,
     drivers: lockdep::Mutex<Vec<Arc<DriverPrivate>>>,
     /// New drivers and devices are brought together at once.
     autoprobe: AtomicBool,
@@ -107,7 +111,7 @@ impl Bus {
             name: bus_type.name().into(),
             bus_type: Box::new(bus_type),
             klog,
-            devices: lockdep::Mutex::named("bus->klist_devices", Vec::new()),
+            devices: lockdep::Mutex::named("bus->klist_devices", Devices::default()),
             drivers: lockdep::Mutex::named("bus->klist_drivers", Vec::new()),
             autoprobe: AtomicBool::new(true),
             dir: lockdep::Mutex::named("bus->subsys", None),
@@ -164,15 +168,12 @@ impl Bus {
 
     /// The devices, in the order they were added.
     pub fn devices(&self) -> Vec<Arc<Device>> {
-        lock(&self.devices).clone()
+        lock(&self.devices).all()
     }
 
     /// The device of that name (`bus_find_device_by_name`).
     pub fn find_device(&self, name: &str) -> Option<Arc<Device>> {
-        lock(&self.devices)
-            .iter()
-            .find(|device| device.name() == name)
-            .cloned()
+        lock(&self.devices).find(name).cloned()
     }
 
     /// The drivers, in the order they were registered.
@@ -259,24 +260,13 @@ impl Bus {
     where
         H: Before<DeviceLock>,
     {
-        let is_taken = |devices: &[Arc<Device>]| {
-            let mut names = devices.iter().map(|other| other.name());
-            names.any(|name| name == device.name())
-        };
-        if is_taken(&lock(&self.devices)) {
+        if lock(&self.devices).find(device.name()).is_some() {
             return Err(Errno::EXIST);
         }
         // Files first, as in the kernel: who finds the device on the bus may remove it, and its files with it.
         self.make_device_files(device)?;
-        let lost = {
-            let mut devices = lock(&self.devices);
-            let lost = is_taken(&devices);
-            if !lost {
-                devices.push(Arc::clone(device));
-            }
-            lost
-        };
-        if lost {
+        let added = lock(&self.devices).add(device);
+        if !added {
             device.remove_attributes();
             self.unlink_device(device);
             device.remove_files();
@@ -387,12 +377,9 @@ impl Bus {
     }
 
     fn forget(&self, device: &Arc<Device>) {
-        let mut devices = lock(&self.devices);
-        if let Some(position) = devices.iter().position(|other| Arc::ptr_eq(other, device)) {
-            let removed = devices.remove(position);
-            drop(devices);
-            drop(removed);
-        }
+        let removed = lock(&self.devices).remove(device);
+        // Not under the list's lock: this may be the last reference.
+        drop(removed);
     }
 }
 

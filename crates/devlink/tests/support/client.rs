@@ -286,6 +286,13 @@ impl Client {
         self.notifications()
     }
 
+    /// Reads so many datagrams more of the dump that waits.
+    pub fn resume_for(&self, room: usize) -> Vec<Message> {
+        self.inbox.1.store(room, Ordering::Relaxed);
+        self.genl.resume(&self.socket);
+        self.notifications()
+    }
+
     /// The datagrams that have come since the last look.
     pub fn drain(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.inbox.0.lock().unwrap())
