@@ -94,22 +94,22 @@ impl Module {
     }
 
     /// The configuration.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.config
     }
 
     /// The machine's driver core.
-    pub fn driver_core(&self) -> &Arc<DriverCore> {
+    pub(crate) fn driver_core(&self) -> &Arc<DriverCore> {
         &self.driver_core
     }
 
     /// The machine's network namespaces and devices.
-    pub fn net_core(&self) -> &Arc<NetCore> {
+    pub(crate) fn net_core(&self) -> &Arc<NetCore> {
         &self.net_core
     }
 
     /// The machine's devlink subsystem.
-    pub fn devlink(&self) -> &Arc<Subsystem> {
+    pub(crate) fn devlink(&self) -> &Arc<Subsystem> {
         &self.devlink
     }
 }
