@@ -39,8 +39,8 @@ pub(crate) enum Verb {
 /// Run COMMAND, and all that it starts, on a machine that has devlink.
 ///
 /// The command sees the real machine, and on it the devices that `--device` names. Its exit status becomes that of `userlink`.
-/// As root it stays in the namespaces of the caller; any other user gets a user, mount and network namespace
-/// in which it is root, so that `ip netns add` works.
+/// As root it stays in the namespaces of the caller, with a `/sys` of its own; any other user gets a user, mount and network
+/// namespace in which it is root, so that `ip netns add` works.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// A device to plug in: `NAME[@ADDRESS][,KEY=VALUE]...`, once for each [default: mlx5]
