@@ -90,6 +90,8 @@ struct RateItem {
     tx_weight: u32,
     tc_bw: [u32; RATE_TCS_MAX],
     parent: Option<Arc<Rate>>,
+    /// A node that is still being made is found by nobody, not even by itself as its parent.
+    in_the_making: bool,
 }
 
 impl RateItem {
@@ -102,6 +104,7 @@ impl RateItem {
             tx_weight: 0,
             tc_bw: [0; RATE_TCS_MAX],
             parent,
+            in_the_making: false,
         }
     }
 
@@ -161,8 +164,10 @@ impl Rates {
     }
 
     fn node(&self, name: &[u8]) -> Option<i64> {
-        let is_called =
-            |item: &RateItem| matches!(&item.rate.kind, RateKind::Node(other) if other == name);
+        let is_called = |item: &RateItem| {
+            let it = matches!(&item.rate.kind, RateKind::Node(other) if other == name);
+            it && !item.in_the_making
+        };
         let mut nodes = self.nodes();
         nodes
             .find(|(_, item)| is_called(item))

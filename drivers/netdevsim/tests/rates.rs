@@ -151,6 +151,19 @@ fn rates_are_whole_megabits_of_a_link_of_5000() {
 }
 
 #[test]
+fn a_node_that_is_being_made_is_not_its_own_parent_because_it_is_not_there_yet() {
+    for kernel in KernelVersion::SUPPORTED {
+        let host = host(kernel, 1);
+        host.switchdev(1);
+        let made = host.rate(cmd::RATE_NEW, "g1", |w| {
+            w.put_str(attr::RATE_PARENT_NODE_NAME, "g1").unwrap();
+        });
+        assert_eq!(made, refused(Errno::NODEV, ""));
+        host.rate(cmd::RATE_NEW, "g1", |_| ()).unwrap();
+    }
+}
+
+#[test]
 fn nodes_make_a_tree_and_the_youngest_comes_first() {
     for kernel in KernelVersion::SUPPORTED {
         let host = host(kernel, 1);

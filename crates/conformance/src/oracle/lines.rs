@@ -292,6 +292,31 @@ fn change(model: &mut Model, random: &mut Random) -> String {
     }
 }
 
+/// The line, and what it made the group of notifications hear, where it was carried out.
+pub(super) fn heard(line: &str) -> String {
+    let space = line
+        .split_once("-N ")
+        .and_then(|(_, rest)| rest.split(' ').next());
+    let inside = space.map_or_else(String::new, |space| format!("ip netns exec {space} "));
+    format!("{inside}python3 /host/genl.py heard '{line}'")
+}
+
+/// The lines that give the devices ports of virtual functions, which is where rates are.
+pub(super) fn with_functions(model: &mut Model) -> Vec<String> {
+    let mut lines = Vec::new();
+    for device in &mut model.devices {
+        (device.functions, device.switchdev) = (3, true);
+        let id = device.id;
+        lines.push(format!(
+            "echo 3 > /sys/bus/netdevsim/devices/netdevsim{id}/sriov_numvfs"
+        ));
+        lines.push(format!(
+            "devlink dev eswitch set netdevsim/netdevsim{id} mode switchdev"
+        ));
+    }
+    lines
+}
+
 /// The line that makes a device.
 pub(super) fn new_device(model: &mut Model, random: &mut Random) -> String {
     let used = |id: &u32| model.devices.iter().any(|device| device.id == *id);

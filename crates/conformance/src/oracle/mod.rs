@@ -144,10 +144,17 @@ fn commands(seed: u64, kernel: KernelVersion, number: usize) -> Vec<String> {
     let (mut random, mut model) = (Random::new(seed), Model::default());
     let raw = Raw::new(kernel);
     let mut all = vec![lines::new_device(&mut model, &mut random)];
+    if random.one_in(2) {
+        all.extend(lines::with_functions(&mut model));
+    }
     while all.len() < number {
-        all.push(match random.one_in(3) {
+        let line = match random.one_in(3) {
             true => raw.line(&model, &mut random),
             false => lines::line(&mut model, &mut random),
+        };
+        all.push(match random.one_in(8) {
+            true => lines::heard(&line),
+            false => line,
         });
     }
     all

@@ -107,7 +107,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("state", &["active", "inactive", "nope"]),
     ("switch", &["enable", "disable", "nope"]),
     ("bool", &["true", "false", "1", "0", "nope"]),
-    ("yesno", &["y", "n", "Y", "0", "1", "2", ""]),
+    ("yesno", &["n", "n", "n", "y", "N", "0", "1", "2", ""]),
     (
         "path",
         &[
@@ -126,14 +126,16 @@ const WORDS: &[(&str, &[&str])] = &[
     (
         "size",
         &[
+            "unlimited_is_no_number",
+            "100",
+            "1000",
+            "9999",
+            "200",
             "0",
             "1",
-            "100",
-            "9999",
             "-1",
             "18446744073709551615",
             "18446744073709551616",
-            "x",
         ],
     ),
     (

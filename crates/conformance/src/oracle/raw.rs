@@ -3,7 +3,7 @@
 //! They become command lines of `guest/genl.py`, which prints the answer attribute by attribute, so that a transcript says what was sent.
 
 use netlink::KernelVersion;
-use netlink::devlink;
+use netlink::devlink::{self, Needs};
 use netlink::policy::{Policy, PolicyKind};
 use netlink::{attr, cmd};
 
@@ -12,6 +12,32 @@ use super::random::Random;
 
 /// `NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`.
 const FLAGS: [u16; 2] = [0x8000, 0x4000];
+
+/// Commands on what netdevsim has none of: seldom sent, for they are refused.
+const ELSEWHERE: [u8; 22] = [
+    cmd::PORT_SET,
+    cmd::PORT_SPLIT,
+    cmd::PORT_UNSPLIT,
+    cmd::SB_GET,
+    cmd::SB_POOL_GET,
+    cmd::SB_POOL_SET,
+    cmd::SB_PORT_POOL_GET,
+    cmd::SB_PORT_POOL_SET,
+    cmd::SB_TC_POOL_BIND_GET,
+    cmd::SB_TC_POOL_BIND_SET,
+    cmd::SB_OCC_SNAPSHOT,
+    cmd::SB_OCC_MAX_CLEAR,
+    cmd::DPIPE_TABLE_GET,
+    cmd::DPIPE_ENTRIES_GET,
+    cmd::DPIPE_HEADERS_GET,
+    cmd::DPIPE_TABLE_COUNTERS_SET,
+    cmd::PORT_PARAM_GET,
+    cmd::PORT_PARAM_SET,
+    cmd::LINECARD_GET,
+    cmd::LINECARD_SET,
+    cmd::SELFTESTS_GET,
+    cmd::SELFTESTS_RUN,
+];
 
 /// What makes messages for a kernel.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +53,10 @@ impl Raw {
     /// One message, as a command line.
     pub(super) fn line(&self, model: &Model, random: &mut Random) -> String {
         let family = devlink::family(self.kernel);
-        let op = random.pick(family.ops);
+        let mut op = random.pick(family.ops);
+        while ELSEWHERE.contains(&op.cmd) && !random.one_in(4) {
+            op = random.pick(family.ops);
+        }
         let (half, dump) = match (op.doit, op.dump) {
             (Some(half), None) | (None, Some(half)) if random.one_in(12) => {
                 (half, op.dump.is_none())
@@ -40,6 +69,17 @@ impl Raw {
         };
         let mut words = vec![format!("python3 /host/genl.py {}", op.cmd)];
         words.extend(dump.then(|| "dump".to_owned()));
+        if random.one_in(24) {
+            words.push(format!("version={}", random.pick(&[0, 2, 255])));
+        }
+        if random.one_in(24) {
+            // With the bits that make the kernel answer and end: more or fewer of the others.
+            let ask = if dump { 0x301 } else { 5 };
+            words.push(format!(
+                "flags={:#x}",
+                ask | random.pick(&[0x8, 0x10, 0x20, 0x100, 0x400, 0x800])
+            ));
+        }
         // Old kernels have one policy for all commands: which attributes mean something is in the newer ones.
         let meant = devlink::family(KernelVersion::DEFAULT).op(op.cmd);
         let meant =
@@ -59,6 +99,9 @@ impl Raw {
             // The handle is there already; most of the rest is there, in most messages.
             let handle =
                 [attr::BUS_NAME.number(), attr::DEV_NAME.number(), INDEX].contains(&number);
+            let optional =
+                number == attr::PORT_INDEX.number() && devlink::needs(op.cmd) != Needs::Port;
+            let handle = handle || (optional && !random.one_in(4));
             if if handle {
                 random.one_in(24)
             } else {
@@ -72,6 +115,13 @@ impl Raw {
         }
         if random.one_in(16) {
             words.push(format!("{}=hex:{}", random.below(220), hex(random, 9)));
+        }
+        if random.one_in(32) {
+            // A length that is too small or too large, or not all of a header.
+            words.push(format!(
+                "raw=hex:{}",
+                random.pick(&["03000100", "ff000100", "0500", "00", "0400ffff", "08000100"])
+            ));
         }
         if op.cmd == cmd::RELOAD && random.one_in(2) {
             words.retain(|word| {

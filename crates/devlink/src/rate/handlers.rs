@@ -99,12 +99,17 @@ pub(crate) fn new_doit(devl: &mut Devl<'_>, request: &mut Request<'_>) -> netlin
     let data = rate_ops.node_new(devl, &kind, request.ext_ack())?;
     let rate = Arc::new(Rate { kind, data });
     // It is in the list before users hear of it, but not before it is complete: the lock keeps it from them.
-    let place = devl.state.rates.add(RateItem::new(Arc::clone(&rate), None));
+    let mut item = RateItem::new(Arc::clone(&rate), None);
+    item.in_the_making = true;
+    let place = devl.state.rates.add(item);
     if let Err(error) = set(devl, &rate, place, request) {
         devl.state.rates.remove(place);
         // That it cannot be deleted helps nobody; the first reason is the one to tell.
         _ = rate_ops.node_del(devl, &rate, request.ext_ack());
         return Err(error);
+    }
+    if let Some(item) = devl.state.rates.items.get_mut(&place) {
+        item.in_the_making = false;
     }
     notify_place(devl, place, cmd::RATE_NEW);
     Ok(())
