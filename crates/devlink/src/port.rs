@@ -233,6 +233,14 @@ pub(crate) fn get_doit(
     reply.send(cmd::PORT_NEW, |w| port.fill(w, request.ext_ack()))
 }
 
+/// What a dump of ports and the answer to `PORT_NEW` call themselves: in kernel 6.1, what is meant for instances.
+fn told_as(kernel: KernelVersion) -> u8 {
+    match kernel {
+        KernelVersion::V6_1 => cmd::NEW,
+        _ => cmd::PORT_NEW,
+    }
+}
+
 /// Dumps the instance's ports, from the number at which the cursor stands.
 pub(crate) fn get_dump_one(
     devl: &Devl<'_>,
@@ -242,7 +250,9 @@ pub(crate) fn get_dump_one(
 ) -> netlink::Result {
     let from = u32::try_from(cursor.index).unwrap_or(u32::MAX);
     for (&index, port) in devl.state.ports.range(from..) {
-        if let Err(error) = batch.put(cmd::PORT_NEW, |w| port.fill(w, request.ext_ack())) {
+        if let Err(error) = batch.put(told_as(request.kernel()), |w| {
+            port.fill(w, request.ext_ack())
+        }) {
             cursor.index = u64::from(index);
             return Err(error);
         }
@@ -345,7 +355,9 @@ pub(crate) fn new_doit(
     let new = NewPort::from_attrs(&request.attrs())
         .ok_or_else(|| Error::with_msg(Errno::INVAL, "Port flavour or PCI PF are not specified"))?;
     let port = ops.port_new(devl, &new, request.ext_ack())?;
-    let replied = reply.send(cmd::PORT_NEW, |w| port.fill(w, &mut ExtAck::default()));
+    let replied = reply.send(told_as(request.kernel()), |w| {
+        port.fill(w, &mut ExtAck::default())
+    });
     if replied.is_err() {
         // The kernel takes the port back; what the driver says to that is of no use to anyone.
         _ = Arc::clone(&port.ops).del(devl, &port, &mut ExtAck::default());

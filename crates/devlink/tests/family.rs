@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use devlink::{Cmodes, Generic, NoPortOps, Ops, Param, ParamType, ParamValue};
 use lockdep::order::Held;
+use netlink::message::NLM_F_DUMP_FILTERED;
 use netlink::{KernelVersion, attr, cmd};
 use rustix::io::Errno;
 
@@ -117,6 +118,50 @@ fn a_socket_hears_what_its_filter_lets_pass() {
     machine.del_device(10);
     assert!(!listener.notifications().is_empty());
     machine.assert_clean();
+}
+
+/// As a real kernel 6.1 answers; later ones dump what they are asked for.
+#[test]
+fn kernel_6_1_dumps_everything_whatever_a_dump_is_asked_for() {
+    for kernel in KernelVersion::SUPPORTED {
+        let machine = Machine::new(kernel);
+        machine.new_device(10, 2);
+        machine.new_device(11, 1);
+        let mut client = machine.client();
+        let mut dumped = |device| {
+            let answer = client.dump(cmd::PORT_GET, handle(device));
+            let filtered = answer
+                .messages
+                .iter()
+                .all(|port| port.header.flags & NLM_F_DUMP_FILTERED != 0);
+            (answer.errno, answer.messages.len(), filtered)
+        };
+        let all = machine.client().dump(cmd::PORT_GET, Body::default()).ok();
+        let nodev = -Errno::NODEV.raw_os_error();
+        let expected = match kernel {
+            KernelVersion::V6_1 => [(0, all.len(), false), (0, all.len(), false)],
+            _ => [(0, all.len() - 2, true), (nodev, 0, true)],
+        };
+        assert_eq!([dumped(11), dumped(99)], expected, "{kernel}");
+    }
+}
+
+/// As a real kernel 6.1 answers: what a dump of ports calls them is the name of instances.
+#[test]
+fn kernel_6_1_dumps_ports_under_the_name_of_instances() {
+    for kernel in KernelVersion::SUPPORTED {
+        let machine = Machine::new(kernel);
+        machine.new_device(10, 1);
+        let mut client = machine.client();
+        let dumped = client.dump(cmd::PORT_GET, Body::default()).ok();
+        let asked = client.doit(cmd::PORT_GET, port_handle(10, 0)).ok();
+        let expected = match kernel {
+            KernelVersion::V6_1 => cmd::NEW,
+            _ => cmd::PORT_NEW,
+        };
+        assert_eq!(dumped[0].cmd(), expected, "{kernel}");
+        assert_eq!(asked[0].cmd(), cmd::PORT_NEW, "{kernel}");
+    }
 }
 
 #[test]

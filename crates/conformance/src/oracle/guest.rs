@@ -54,7 +54,7 @@ impl Guest {
             format!("local,path={folder},mount_tag={tag},security_model=none,multidevs=remap{more}")
         };
         let words = format!(
-            "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable player={} client={}",
+            "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off nokaslr tsc=reliable player={} client={}",
             path(&player)?,
             path(&self.client)?
         );
