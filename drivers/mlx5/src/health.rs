@@ -4,7 +4,10 @@
 //! `fw` hears of every syndrome that the firmware raises; `fw_fatal` of those after which the function does not work, and
 //! recovers it: the driver unloads and loads it again.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+pub(crate) mod queues;
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use devlink::{Fmsg, Objects, Reporter, ReporterOps};
@@ -15,33 +18,44 @@ use rustix::io::Errno;
 use crate::core;
 use crate::core_dev::CoreDev;
 use crate::fault::Fault;
+use crate::module::Module;
 
-/// Grace periods in milliseconds (`MLX5_FW_REPORTER_*_GRACEFUL_PERIOD`, `MLX5E_REPORTER_TX_TIMEOUT`).
+/// Grace periods in milliseconds (`MLX5_FW_REPORTER_*_GRACEFUL_PERIOD`).
 const GRACE_PF: u64 = 60_000;
 const GRACE_VF: u64 = 30_000;
 const GRACE_ECPF: u64 = 180_000;
-const GRACE_QUEUE: u64 = 500;
 
-/// What the firmware counts of a function, in the order of the kernel.
-const VNIC_COUNTERS: [&str; 12] = [
-    "total_error_queues",
-    "send_queue_priority_update_flow",
-    "comp_eq_overrun",
-    "async_eq_overrun",
-    "cq_overrun",
-    "invalid_command",
-    "quota_exceeded_command",
-    "nic_receive_steering_discard",
-    "icm_consumption",
-    "bar_uar_access",
-    "odp_local_triggered_page_fault",
-    "odp_remote_triggered_page_fault",
+/// `LOGLEVEL_ERR`: how bad the firmware finds what it has raised.
+const SEVERITY_ERROR: u8 = 3;
+
+/// What the firmware counts of a function, in the order of the kernel, with the version that has it first.
+const VNIC_COUNTERS: [(&str, (u8, u8)); 12] = [
+    ("total_error_queues", (5, 19)),
+    ("send_queue_priority_update_flow", (5, 19)),
+    ("comp_eq_overrun", (5, 19)),
+    ("async_eq_overrun", (5, 19)),
+    ("cq_overrun", (5, 19)),
+    ("invalid_command", (5, 19)),
+    ("quota_exceeded_command", (5, 19)),
+    ("nic_receive_steering_discard", (5, 19)),
+    ("icm_consumption", (6, 16)),
+    ("bar_uar_access", (6, 18)),
+    ("odp_local_triggered_page_fault", (6, 18)),
+    ("odp_remote_triggered_page_fault", (6, 18)),
 ];
+
+/// Counters of 64 bits; the others have 32.
+const WIDE: [&str; 2] = ["nic_receive_steering_discard", "icm_consumption"];
+
+/// Pages of 4 KiB that the firmware has of the host's memory for a function.
+const ICM_PAGES: u64 = 1024;
 
 /// The state of a function's health (`struct mlx5_core_health`).
 #[derive(Debug)]
 pub(crate) struct Health {
     syndrome: AtomicU8,
+    /// The function's network device is up (`MLX5E_STATE_OPENED`).
+    pub(crate) opened: Arc<AtomicBool>,
     /// `fw`, `fw_fatal`, `vnic`, while they exist. A leaf.
     reporters: lockdep::Mutex<Vec<Arc<Reporter>>>,
 }
@@ -50,6 +64,7 @@ impl Health {
     pub(crate) fn new() -> Self {
         Health {
             syndrome: AtomicU8::new(0),
+            opened: Arc::default(),
             reporters: lockdep::Mutex::named("mlx5 reporters", Vec::new()),
         }
     }
@@ -89,7 +104,7 @@ pub(crate) fn reporters_create(dev: &Arc<CoreDev>, objects: &mut Objects<'_>) ->
     if !dev.is_lightweight() {
         fw_reporters_create(dev, objects)?;
     }
-    let vnic = objects.health_reporter_create(vnic())?;
+    let vnic = objects.health_reporter_create(vnic(dev.module()))?;
     dev.health.reporters().push(vnic);
     Ok(())
 }
@@ -133,7 +148,13 @@ fn fw(dev: &Arc<CoreDev>) -> ReporterOps {
         return ops;
     }
     let this = Arc::downgrade(dev);
-    ops.dump(move |_, fmsg, _, _| put_health_buffer(&*this.upgrade().ok_or(Errno::NODEV)?, fmsg))
+    ops.dump(move |_, fmsg, ctx, _| {
+        let dev = this.upgrade().ok_or(Errno::NODEV)?;
+        put_error(fmsg, ctx);
+        put_health_buffer(&dev, fmsg);
+        put_traces(&dev, fmsg);
+        Ok(())
+    })
 }
 
 fn fw_fatal(dev: &Arc<CoreDev>) -> ReporterOps {
@@ -165,8 +186,9 @@ fn fw_fatal(dev: &Arc<CoreDev>) -> ReporterOps {
         return ops;
     }
     let this = Arc::downgrade(dev);
-    ops.dump(move |_, fmsg, _, _| {
+    ops.dump(move |_, fmsg, ctx, _| {
         let dev = this.upgrade().ok_or(Errno::NODEV)?;
+        put_error(fmsg, ctx);
         let mut crdump = vec![0; 4096];
         crdump[0] = dev.health.syndrome.load(Ordering::Acquire);
         fmsg.binary_pair_put("crdump_data", &crdump);
@@ -175,48 +197,48 @@ fn fw_fatal(dev: &Arc<CoreDev>) -> ReporterOps {
 }
 
 /// `diag/reporter_vnic.c`; nothing has gone wrong here, ever.
-pub(crate) fn vnic() -> ReporterOps {
-    ReporterOps::new("vnic").diagnose(|_, fmsg, _| {
-        for counter in VNIC_COUNTERS {
-            fmsg.u64_pair_put(counter, 0);
+pub(crate) fn vnic(module: &Module) -> ReporterOps {
+    let known = VNIC_COUNTERS.map(|(name, (major, minor))| {
+        let known = module.kernel_is_at_least(major, minor);
+        known.then_some(name)
+    });
+    ReporterOps::new("vnic").diagnose(move |_, fmsg, _| {
+        fmsg.pair_nest_start("vNIC env counters");
+        fmsg.obj_nest_start();
+        for counter in known.iter().flatten() {
+            match *counter {
+                "icm_consumption" => fmsg.u64_pair_put(counter, ICM_PAGES),
+                wide if WIDE.contains(&wide) => fmsg.u64_pair_put(counter, 0),
+                _ => fmsg.u32_pair_put(counter, 0),
+            }
         }
+        fmsg.obj_nest_end();
+        fmsg.pair_nest_end();
         Ok(())
     })
 }
 
-/// The reporters of the function's own port (`en/health.c: mlx5e_health_create_reporters`).
-///
-/// # Errors
-/// `EEXIST` when they are there.
-pub(crate) fn queues_create(
-    dev: &CoreDev,
-    objects: &mut Objects<'_>,
-    port: u32,
-) -> Result<Vec<Arc<Reporter>>, Errno> {
-    let burst = match dev.module().kernel_is_at_least(6, 19) {
-        true => GRACE_QUEUE,
-        false => 0,
-    };
-    // Nothing is shown while the network device is down, as in the kernel.
-    let queue = |name| {
-        ReporterOps::new(name)
-            .graceful_period(GRACE_QUEUE)
-            .burst_period(burst)
-            .recover(|_, _, _| Ok(()))
-            .diagnose(|_, _, _| Ok(()))
-            .dump(|_, _, _, _| Ok(()))
-    };
-    let tx = objects.port_health_reporter_create(port, queue("tx"))?;
-    let rx = objects.port_health_reporter_create(port, queue("rx"))?;
-    Ok(vec![rx, tx])
+/// What a report tells the dump of the error (`struct mlx5_fw_reporter_ctx`).
+struct FwError {
+    syndrome: u8,
+}
+
+/// `health.c: mlx5_fw_reporter_ctx_pairs_put`
+fn put_error(fmsg: &mut Fmsg, ctx: Option<&dyn Any>) {
+    if let Some(error) = ctx.and_then(<dyn Any>::downcast_ref::<FwError>) {
+        fmsg.u8_pair_put("syndrome", error.syndrome);
+        fmsg.u32_pair_put("fw_miss_counter", 0);
+    }
 }
 
 /// `health.c: mlx5_fw_reporter_heath_buffer_data_put`
-fn put_health_buffer(dev: &CoreDev, fmsg: &mut Fmsg) -> Result<(), Errno> {
+fn put_health_buffer(dev: &CoreDev, fmsg: &mut Fmsg) {
     let syndrome = dev.health.syndrome.load(Ordering::Acquire);
     if syndrome == 0 {
-        return Err(Errno::NODATA);
+        return;
     }
+    let fw = dev.firmware().running();
+    let version = u32::from(fw.major) << 24 | u32::from(fw.minor) << 16 | u32::from(fw.subminor);
     fmsg.pair_nest_start("health buffer");
     fmsg.obj_nest_start();
     fmsg.arr_pair_nest_start("assert_var");
@@ -224,13 +246,34 @@ fn put_health_buffer(dev: &CoreDev, fmsg: &mut Fmsg) -> Result<(), Errno> {
         fmsg.u32_put(0);
     }
     fmsg.arr_pair_nest_end();
+    for name in ["assert_exit_ptr", "assert_callra"] {
+        fmsg.u32_pair_put(name, 0);
+    }
+    let now = dev.module().driver_core().clock().now();
+    fmsg.u32_pair_put("time", now.as_secs() as u32);
+    fmsg.u32_pair_put("hw_id", u32::from(dev.profile().device));
+    fmsg.u8_pair_put("rfr", 0);
+    fmsg.u8_pair_put("severity", SEVERITY_ERROR);
     fmsg.u8_pair_put("irisc_index", 0);
     fmsg.u8_pair_put("synd", syndrome);
     fmsg.u32_pair_put("ext_synd", 0);
-    fmsg.string_pair_put("raw_fw_ver", dev.firmware().running().padded());
+    fmsg.u32_pair_put("raw_fw_ver", version);
     fmsg.obj_nest_end();
     fmsg.pair_nest_end();
-    Ok(())
+}
+
+/// What the firmware has traced: asking it for a core dump makes it say so (`diag/fw_tracer.c:
+/// mlx5_fw_tracer_get_saved_traces_objects`).
+fn put_traces(dev: &CoreDev, fmsg: &mut Fmsg) {
+    let now = dev.module().driver_core().clock().now();
+    fmsg.arr_pair_nest_start("dump fw traces");
+    fmsg.obj_nest_start();
+    fmsg.u64_pair_put("timestamp", now.as_nanos() as u64);
+    fmsg.bool_pair_put("lost", false);
+    fmsg.u8_pair_put("event_id", 0);
+    fmsg.string_pair_put("msg", "core dump requested");
+    fmsg.obj_nest_end();
+    fmsg.arr_pair_nest_end();
 }
 
 /// The firmware raises a syndrome; after a fatal one the function does not work until it is recovered (`health.c:
@@ -256,5 +299,6 @@ pub(crate) fn raise<H: Before<DevlinkLock>>(
         .iter()
         .find(|reporter| reporter.name() == name)
         .cloned();
-    found.ok_or(Errno::NODEV)?.report(held, None)
+    let error = FwError { syndrome };
+    found.ok_or(Errno::NODEV)?.report(held, Some(&error))
 }

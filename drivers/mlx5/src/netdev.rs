@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use devlink::{Devlink, Port, Reporter};
 use driver_core::{Device, Driver, Level, LockedDevice, auxiliary};
@@ -110,7 +111,7 @@ fn mlx5e_probe(device: &mut LockedDevice<'_>) -> Result<(), Errno> {
     if let Some((devlink, port)) = &own {
         let mut devl = devlink.lock(device.held());
         // The part works without them.
-        reporters = health::queues_create(&dev, &mut devl, port.index()).unwrap_or_default();
+        reporters = health::queues::create(&dev, &mut devl, port.index()).unwrap_or_default();
     }
     device.set_drvdata(Arc::new(EthDev {
         dev,
@@ -197,7 +198,9 @@ fn create_netdev(
         let netdev = Netdev::new(NetdevInit {
             name,
             parent: Some(Arc::clone(dev.device())),
-            ops: Arc::new(EthOps),
+            ops: Arc::new(EthOps {
+                opened: Arc::clone(&dev.health.opened),
+            }),
             ..NetdevInit::ethernet(dev.devlink().net(), mac)
         });
         let port = Arc::clone(port);
@@ -207,15 +210,20 @@ fn create_netdev(
 }
 
 /// The driver's part of the network device (`mlx5e_netdev_ops`).
-struct EthOps;
+struct EthOps {
+    /// As long as it is, the queues are there.
+    opened: Arc<AtomicBool>,
+}
 
 impl NetdevOps for EthOps {
     fn open(&self, rtnl: &mut RtnlGuard<'_>, dev: &Arc<Netdev>) -> Result<(), Errno> {
+        self.opened.store(true, Ordering::Release);
         log_link(rtnl, dev, dev.carrier());
         Ok(())
     }
 
     fn stop(&self, rtnl: &mut RtnlGuard<'_>, dev: &Arc<Netdev>) {
+        self.opened.store(false, Ordering::Release);
         log_link(rtnl, dev, false);
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn port_register(
     // A port without it is as good.
     let reporter = change
         .objects
-        .port_health_reporter_create(index, health::vnic());
+        .port_health_reporter_create(index, health::vnic(dev.module()));
     vport.set_port(Some(port), reporter.ok());
     Ok(())
 }
