@@ -242,6 +242,7 @@ impl Replay {
         fs::create_dir_all(&work)?;
         let guest = self.data.join("guest");
         let mut plan = Plan::new(&self.userlink, client, kernel, transcript, &guest, &work)?;
+        plan.device.clone_from(&transcript.device);
         if let (true, Some(step)) = (self.plugged, transcript.steps.get(1)) {
             if step.command == "echo \"10 4\" > /sys/bus/netdevsim/new_device" {
                 plan.device = Some("netdevsim@10,ports=4".into());

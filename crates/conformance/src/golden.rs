@@ -51,12 +51,17 @@ impl Data {
     /// # Errors
     /// A file cannot be read, or is malformed.
     pub fn transcripts(&self, kernel: &Kernel) -> Result<Vec<Transcript>, Error> {
-        let folder = self.0.join("golden").join(&kernel.golden);
-        let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
-            .with_context(|| folder.display().to_string())?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
-            .collect();
+        let mut paths = Vec::new();
+        for kind in ["golden", "mlx5"] {
+            let folder = self.0.join(kind).join(&kernel.golden);
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(_) if kind != "golden" => continue,
+                Err(error) => return Err(error).context(folder.display().to_string()),
+            };
+            let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            paths.extend(entries.filter(|path| path.extension().is_some_and(|end| end == "jsonl")));
+        }
         paths.sort();
         paths.iter().map(|path| Transcript::read(path)).collect()
     }
@@ -69,6 +74,8 @@ pub struct Transcript {
     pub name: String,
     /// Where it lies.
     pub path: PathBuf,
+    /// What is plugged in from the start, if anything.
+    pub device: Option<String>,
     /// The commands.
     pub steps: Vec<Step>,
 }
@@ -79,12 +86,13 @@ impl Transcript {
     /// # Errors
     /// It cannot be read, or is malformed.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let mut steps = Vec::new();
+        let (mut steps, mut plugged) = (Vec::new(), None);
         for line in read(path)?.lines() {
             let line: Line =
                 serde_json::from_str(line).with_context(|| path.display().to_string())?;
-            if let Line::Step(step) = line {
-                steps.push(step);
+            match line {
+                Line::Step(step) => steps.push(step),
+                Line::Comment { device, .. } => plugged = plugged.or(device),
             }
         }
         Ok(Self {
@@ -93,6 +101,7 @@ impl Transcript {
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             path: path.to_path_buf(),
+            device: plugged,
             steps,
         })
     }
@@ -112,6 +121,8 @@ enum Line {
     Comment {
         #[serde(rename = "comment")]
         _comment: String,
+        #[serde(default)]
+        device: Option<String>,
     },
 }
 
@@ -131,6 +142,9 @@ pub struct Step {
     pub stdout: String,
     /// What it complained.
     pub stderr: String,
+    /// Where it is known from, when no real machine was asked: a function of the kernel, a document, the subject of a mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// How long it may take, in seconds, if that is not what all may.
     #[serde(default)]
     pub timeout: Option<u64>,
@@ -168,4 +182,27 @@ pub enum Status {
 
 fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_machine_was_asked_has_a_source() {
+        let data = Data(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance"));
+        let kernels = data.kernels().expect("the file is ours");
+        let mut cards = 0;
+        for kernel in &kernels {
+            let transcripts = data.transcripts(kernel).expect("the files are ours");
+            for transcript in transcripts.iter().filter(|one| one.device.is_some()) {
+                cards += 1;
+                for step in &transcript.steps {
+                    let source = step.source.as_deref().unwrap_or_default();
+                    assert!(source.len() > 3, "{} {}", transcript.name, step.n);
+                }
+            }
+        }
+        assert_eq!(cards, 8, "four for each of two kernels");
+    }
 }

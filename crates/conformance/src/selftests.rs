@@ -201,6 +201,7 @@ fn list(work: &Path, script: &Path) -> Result<Transcript, Error> {
         ),
     };
     let step = |n, command: String| Step {
+        source: None,
         n,
         mode: Mode::Pipe,
         command,
@@ -221,6 +222,7 @@ fn list(work: &Path, script: &Path) -> Result<Transcript, Error> {
     }
     fs::write(&path, text)?;
     Ok(Transcript {
+        device: None,
         name: name.into_owned(),
         path,
         steps,

@@ -8,7 +8,14 @@ use std::process::ExitCode;
 use conformance::cli::{self, Replay};
 
 /// Transcripts without waiting in them.
-const QUICK: [&str; 5] = ["02-param", "05-resource", "06-region", "09-rate", "13-pcap"];
+const QUICK: [&str; 6] = [
+    "02-param",
+    "05-resource",
+    "06-region",
+    "09-rate",
+    "13-pcap",
+    "mlx5",
+];
 
 /// The clients that `./x` has got from Debian, beside the machine's own.
 fn clients(out: &Path) -> Vec<String> {

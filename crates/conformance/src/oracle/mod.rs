@@ -231,6 +231,7 @@ impl Sides<'_> {
         let work = self.oracle.out.join(&self.kernel.version).join("work");
         let list = work.join("transcript.jsonl");
         let mut transcript = Transcript {
+            device: None,
             name: "oracle".into(),
             path: list.clone(),
             steps: steps(commands),
@@ -295,6 +296,7 @@ impl Sides<'_> {
 
 fn steps(commands: &[String]) -> Vec<Step> {
     let step = |(at, command): (usize, &String)| Step {
+        source: None,
         n: at as u32 + 1,
         mode: Mode::Pipe,
         command: command.clone(),
