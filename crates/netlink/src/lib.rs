@@ -30,4 +30,4 @@ pub use error::{Error, ExtAck, Result};
 pub use generated::{attr, cmd};
 pub use version::{KernelVersion, UnknownKernel};
 pub use wire::{Attr, RawAttr, RawAttrs};
-pub use writer::{Nest, Writer};
+pub use writer::{Nest, Writer, put_message};

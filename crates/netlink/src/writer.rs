@@ -216,7 +216,7 @@ pub(crate) struct GenlHeader {
 }
 
 /// Appends a message to `buf` (`genlmsg_put`, `fill`, `genlmsg_end`); if `fill` fails, nothing.
-pub(crate) fn put_message(
+pub(crate) fn put_genl_message(
     buf: &mut Vec<u8>,
     limit: usize,
     kernel: KernelVersion,
@@ -241,6 +241,38 @@ pub(crate) fn put_message(
         header.seq,
         header.portid,
     );
+    Ok(())
+}
+
+/// Appends a message that is no generic netlink to `buf`, which may grow to `limit` bytes: the header, whose length is found out, and
+/// what `fill` puts; if that fails, nothing (`nlmsg_put`, `fill`, `nlmsg_end`).
+///
+/// # Errors
+/// `EMSGSIZE` when it does not fit; those of `fill`.
+pub fn put_message(
+    buf: &mut Vec<u8>,
+    limit: usize,
+    kernel: KernelVersion,
+    header: MessageHeader,
+    fill: impl FnOnce(&mut Writer<'_>) -> Result,
+) -> Result {
+    let start = buf.len();
+    if start + NLMSG_HDRLEN > limit {
+        return Err(Errno::MSGSIZE.into());
+    }
+    buf.resize(start + NLMSG_HDRLEN, 0);
+    if let Err(error) = fill(&mut Writer::new(buf, limit, kernel)) {
+        buf.truncate(start);
+        return Err(error);
+    }
+    let MessageHeader {
+        kind,
+        flags,
+        seq,
+        portid,
+        ..
+    } = header;
+    finish_message(buf, start, kind, flags, seq, portid);
     Ok(())
 }
 

@@ -60,6 +60,20 @@ impl ClientSocket {
         self.announcement.protocol == libc::NETLINK_ROUTE
     }
 
+    /// Whether it is a socket of `NETLINK_RDMA`.
+    pub fn is_rdma(&self) -> bool {
+        self.announcement.protocol == libc::NETLINK_RDMA
+    }
+
+    /// Whether the real kernel speaks the socket's protocol. If not, nothing can be [relayed](Self::relay).
+    pub fn has_upstream(&self) -> bool {
+        let relay = self.relay_socket();
+        let speaks = |relay: Arc<OwnedFd>| {
+            sys::get_option::<i32>(relay.as_fd(), libc::SOL_SOCKET, libc::SO_PROTOCOL)
+        };
+        relay.and_then(|relay| speaks(relay).ok()) == Some(self.announcement.protocol)
+    }
+
     /// The port id, which answers carry as `nlmsg_pid`; 0 as long as the client has neither bound nor sent.
     pub fn port_id(&self) -> u32 {
         self.slot.port_id.load(Ordering::Acquire)

@@ -128,11 +128,13 @@ fn program(wanted: Wanted) -> Vec<Instruction> {
             libc::SYS_socket,
             vec![
                 load(low(0)),
-                equal_or_skip(libc::AF_NETLINK as u32, 5),
+                equal_or_skip(libc::AF_NETLINK as u32, 7),
                 load(low(2)),
                 equal_or_skip(libc::NETLINK_GENERIC as u32, 1),
                 TRAP,
                 equal_or_skip(libc::NETLINK_ROUTE as u32, 1),
+                TRAP,
+                equal_or_skip(libc::NETLINK_RDMA as u32, 1),
                 TRAP,
                 ALLOW,
             ],
@@ -310,8 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn traps_sockets_of_generic_netlink_and_of_routes_only() {
+    fn traps_sockets_of_generic_netlink_of_routes_and_of_rdma_only() {
         assert!(trapped(false, libc::SYS_socket, [16, 3, 16, 0, 0, 0]));
+        assert!(trapped(false, libc::SYS_socket, [16, 3, 20, 0, 0, 0]));
         assert!(trapped(false, libc::SYS_socket, [16, 3, 0, 0, 0, 0]));
         assert!(!trapped(false, libc::SYS_socket, [16, 3, 9, 0, 0, 0]));
         assert!(!trapped(false, libc::SYS_socket, [2, 2, 0, 0, 0, 0]));

@@ -67,8 +67,15 @@ pub(crate) fn open_relay(
     relay
 }
 
+/// A kernel may be built without InfiniBand. Then a socket that nobody speaks through stands for the namespace and the port id
+/// ([`ClientSocket::has_upstream`](crate::ClientSocket::has_upstream)).
 fn open_here(protocol: i32) -> Result<OwnedFd> {
-    sys::netlink_socket(protocol)
+    match sys::netlink_socket(protocol) {
+        Err(Errno::PROTONOSUPPORT) if protocol == libc::NETLINK_RDMA => {
+            sys::netlink_socket(libc::NETLINK_GENERIC)
+        }
+        opened => opened,
+    }
 }
 
 /// Opens the socket in a helper that becomes the caller.

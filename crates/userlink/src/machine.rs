@@ -27,6 +27,7 @@ use crate::capture::Capture;
 use crate::clock;
 use crate::ctl;
 use crate::devices::DeviceSpec;
+use crate::rdma::RdmaSession;
 use crate::route::RouteSession;
 use crate::session::ClientSession;
 
@@ -77,7 +78,7 @@ pub(crate) struct Machine {
     capture: Option<Arc<Capture>>,
     config: Config,
     /// The drivers, which stay loaded as long as the machine runs.
-    _modules: Modules,
+    modules: Modules,
 }
 
 /// What is loaded.
@@ -190,7 +191,7 @@ impl Machine {
             wire,
             capture,
             config,
-            _modules: modules,
+            modules,
         });
         machine.follow_the_real_kernel()?;
         Ok(Arc::new(Door(machine)))
@@ -209,6 +210,11 @@ impl Machine {
     /// Namespaces and network devices.
     pub(crate) fn net_core(&self) -> &NetCore {
         &self.net_core
+    }
+
+    /// The InfiniBand devices.
+    pub(crate) fn rdma(&self) -> &rdma::Core {
+        self.modules.mlx5.rdma()
     }
 
     /// The real namespaces and network devices.
@@ -302,6 +308,9 @@ impl Service for Door {
     fn open(&self, socket: Arc<ClientSocket>) -> Box<dyn Session> {
         if socket.is_route() {
             return Box::new(RouteSession::new(Arc::clone(&self.0), socket));
+        }
+        if socket.is_rdma() {
+            return Box::new(RdmaSession::new(Arc::clone(&self.0), socket));
         }
         Box::new(ClientSession::new(Arc::clone(&self.0), socket))
     }

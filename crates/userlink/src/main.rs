@@ -11,6 +11,7 @@ mod dmesg;
 mod lockdep_cmd;
 mod machine;
 mod module;
+mod rdma;
 mod route;
 mod run;
 mod session;

@@ -58,7 +58,7 @@ pub struct Module {
     adapters: lockdep::Mutex<BTreeMap<Address, Adapter>>,
     faults: Arc<Faults>,
     pub(crate) adev_ida: Ida,
-    pub(crate) ib_ida: Ida,
+    rdma: Arc<rdma::Core>,
     pub(crate) devcom: Devcom,
 }
 
@@ -137,7 +137,9 @@ impl Module {
         devlink: Arc<Subsystem>,
         config: Config,
     ) -> Arc<Self> {
+        let rdma = rdma::Core::new(&driver_core, devlink.kernel());
         Arc::new(Module {
+            rdma,
             driver_core,
             net_core,
             devlink,
@@ -145,7 +147,6 @@ impl Module {
             faults: Arc::new(Faults::new(Arc::new(SeededRng::new(config.seed)))),
             adapters: lockdep::Mutex::named("mlx5 adapters", BTreeMap::new()),
             adev_ida: Ida::new(),
-            ib_ida: Ida::new(),
             devcom: Devcom::new(config.locking),
         })
     }
@@ -264,6 +265,11 @@ impl Module {
     /// The machine's network namespaces and devices.
     pub fn net_core(&self) -> &Arc<NetCore> {
         &self.net_core
+    }
+
+    /// The machine's InfiniBand devices.
+    pub fn rdma(&self) -> &Arc<rdma::Core> {
+        &self.rdma
     }
 
     /// The machine's devlink subsystem.

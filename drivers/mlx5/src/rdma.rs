@@ -22,6 +22,8 @@ use crate::module::Module;
 use crate::names;
 use crate::netdev::UplinkListener;
 
+mod ops;
+
 /// Why the old way leaves the declared order.
 const AS_OF_2021: &str =
     "mlx5_ib as of November 2021 keeps a global netdevice notifier while its device is reloaded";
@@ -29,6 +31,7 @@ const AS_OF_2021: &str =
 /// The auxiliary drivers `mlx5_ib.rdma` and `mlx5_ib.rep`; the second one is for a function in switchdev mode.
 #[derive(Debug)]
 pub(crate) struct RdmaDriver {
+    #[expect(dead_code, reason = "a driver keeps its module loaded")]
     module: Arc<Module>,
     name: &'static str,
     part: &'static str,
@@ -66,7 +69,7 @@ impl Driver for RdmaDriver {
     }
 
     fn probe(&self, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
-        mlx5r_probe(&self.module, device)
+        mlx5r_probe(device)
     }
 
     fn remove(&self, device: &mut LockedDevice<'_>) {
@@ -82,9 +85,10 @@ pub(crate) fn is_rdma(device: &Device) -> bool {
 /// An InfiniBand device (`struct mlx5_ib_dev`).
 pub struct IbDevice {
     dev: Arc<CoreDev>,
-    name: String,
-    number: u32,
-    node_guid: u64,
+    /// It has a port for each vport of the switch, and speaks raw Ethernet only (`is_rep`).
+    is_rep: bool,
+    /// The index that the InfiniBand core has given it.
+    index: OnceLock<u32>,
     /// The network device under it (`ib_device_get_netdev`). Written by the notifier, so a leaf.
     netdev: lockdep::Mutex<Option<Arc<Netdev>>>,
     /// Set once, right after allocation.
@@ -94,19 +98,11 @@ pub struct IbDevice {
 }
 
 impl IbDevice {
-    fn alloc(module: &Module, dev: Arc<CoreDev>) -> Result<Arc<Self>, Errno> {
-        let number = module.ib_ida.alloc()?;
-        let name = names::ib_name(&dev).unwrap_or_else(|| format!("mlx5_{number}"));
-        let [a, b, c, d, e, f] = dev.permanent_mac();
+    fn alloc(dev: Arc<CoreDev>, is_rep: bool) -> Arc<Self> {
         let ib = Arc::new(IbDevice {
-            name,
-            number,
-            // What is set at the eswitch gets the bytes of an EUI-64 in its middle.
-            node_guid: match dev.is_pf() {
-                true => u64::from_be_bytes([a, b, c, 3, 0, d, e, f]),
-                false => u64::from_be_bytes([a, b, c, 0xff, 0xfe, d, e, f]),
-            },
             dev,
+            is_rep,
+            index: OnceLock::new(),
             netdev: lockdep::Mutex::named("ib_device->netdev_lock", None),
             nb: OnceLock::new(),
             tracking_netdev: lockdep::Mutex::named("roce->tracking_netdev", None),
@@ -119,17 +115,18 @@ impl IbDevice {
             Ok(())
         });
         ib.nb.set(nb).expect("a new device has no notifier yet");
-        Ok(ib)
+        ib
+    }
+
+    /// What the InfiniBand core knows of it, while it is registered.
+    pub fn registered(&self) -> Option<Arc<rdma::IbDevice>> {
+        self.dev.module().rdma().device(*self.index.get()?)
     }
 
     /// Its name: `rocep0s9`, or the kernel's, `mlx5_0`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its node GUID.
-    pub fn node_guid(&self) -> u64 {
-        self.node_guid
+    pub fn name(&self) -> String {
+        let device = self.registered();
+        device.map_or_else(String::new, |device| device.name())
     }
 
     /// The network device under it, while there is one.
@@ -168,15 +165,9 @@ impl IbDevice {
 impl fmt::Debug for IbDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IbDevice")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .field("netdev", &self.netdev())
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for IbDevice {
-    fn drop(&mut self) {
-        self.dev.module().ib_ida.free(self.number);
     }
 }
 
@@ -207,10 +198,15 @@ impl IbDevice {
 }
 
 #[inline(never)]
-fn mlx5r_probe(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<(), Errno> {
+fn mlx5r_probe(device: &mut LockedDevice<'_>) -> Result<(), Errno> {
     let dev = auxiliary::shared::<CoreDev>(device.device()).ok_or(Errno::NODEV)?;
-    let ib = IbDevice::alloc(module, dev)?;
+    let is_rep = auxiliary::part_name(device.device()) == Some("rdma-rep");
+    let ib = IbDevice::alloc(dev, is_rep);
     roce_init(&ib, device.held())?;
+    if let Err(errno) = ib_register(&ib) {
+        roce_cleanup(&ib, device.held());
+        return Err(errno);
+    }
     device.set_drvdata(ib);
     Ok(())
 }
@@ -218,8 +214,22 @@ fn mlx5r_probe(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Result<()
 #[inline(never)]
 fn mlx5r_remove(device: &mut LockedDevice<'_>) {
     if let Some(ib) = device.drvdata::<IbDevice>() {
+        if let Some(registered) = ib.registered() {
+            ib.dev.module().rdma().unregister_device(&registered);
+        }
         roce_cleanup(&ib, device.held());
     }
+}
+
+/// Tells the InfiniBand core (`mlx5_ib_stage_ib_reg_init`).
+fn ib_register(ib: &Arc<IbDevice>) -> Result<(), Errno> {
+    let dev = &ib.dev;
+    let udev = names::ib_name(dev);
+    let names: Vec<_> = udev.as_deref().into_iter().chain(["mlx5_%d"]).collect();
+    let ops: Arc<dyn rdma::Ops> = Arc::<IbDevice>::clone(ib);
+    let core = dev.module().rdma();
+    let registered = core.register_device(&names, dev.device(), ops)?;
+    ib.index.set(registered.index()).map_err(|_| Errno::EXIST)
 }
 
 #[inline(never)]

@@ -15,7 +15,7 @@ use crate::message::{
 };
 use crate::sync::{RwLock, RwLockReadGuard, lock, read, write};
 use crate::wire::RawAttrs;
-use crate::writer::{GenlHeader, Writer, put_message};
+use crate::writer::{GenlHeader, Writer, put_genl_message};
 
 /// Whether a real kernel stands behind this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl Genl {
             // A family that does not fit into a datagram has no entry, as with the kernel.
             let limit = entries.len() + NLMSG_GOODSIZE;
             let put = |writer: &mut Writer<'_>| ctrl::put_family(writer, &family);
-            let _ = put_message(&mut entries, limit, self.kernel, header, put);
+            let _ = put_genl_message(&mut entries, limit, self.kernel, header, put);
         }
         entries
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::KernelVersion;
 use crate::error::Result;
 use crate::message::{NLM_F_DUMP_FILTERED, NLM_F_MULTI};
-use crate::writer::{GenlHeader, Writer, put_message};
+use crate::writer::{GenlHeader, Writer, put_genl_message};
 
 /// Whether a dump has more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Batch<'_> {
             flags,
             ..self.header
         };
-        put_message(self.buf, self.limit, self.kernel, header, fill)
+        put_genl_message(self.buf, self.limit, self.kernel, header, fill)
     }
 
     /// Whether no message has been added yet.

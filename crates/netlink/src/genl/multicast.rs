@@ -8,7 +8,7 @@ use super::core::Genl;
 use super::socket::{SendError, Socket};
 use crate::error::Result;
 use crate::message::NLMSG_GOODSIZE;
-use crate::writer::{GenlHeader, Writer, put_message};
+use crate::writer::{GenlHeader, Writer, put_genl_message};
 
 /// A registered family's way to its listeners.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl FamilyHandle {
             version: self.version,
         };
         let mut datagram = Vec::with_capacity(512);
-        put_message(&mut datagram, NLMSG_GOODSIZE, genl.kernel(), header, fill)?;
+        put_genl_message(&mut datagram, NLMSG_GOODSIZE, genl.kernel(), header, fill)?;
         genl.each_listener(group, net, |socket| {
             if !wanted(socket) {
                 return;

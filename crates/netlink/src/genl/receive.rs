@@ -109,6 +109,14 @@ impl Genl {
         }
     }
 
+    /// Acknowledges a message of another protocol of netlink that was done.
+    pub fn acknowledge(&self, socket: &Socket, message: &[u8]) {
+        if let Some(header) = MessageHeader::parse(message) {
+            let out = &mut lock(&socket.scratch).out;
+            acknowledge(socket, header, message, None, &ExtAck::default(), out);
+        }
+    }
+
     /// `net/netlink/genetlink.c: genl_family_rcv_msg`.
     #[allow(
         clippy::too_many_arguments,

@@ -4,7 +4,7 @@ use super::socket::Socket;
 use crate::KernelVersion;
 use crate::error::Result;
 use crate::message::{MessageHeader, NLM_F_MULTI, NLMSG_DONE, NLMSG_GOODSIZE, NLMSG_HDRLEN};
-use crate::writer::{GenlHeader, Writer, put_message, put_plain};
+use crate::writer::{GenlHeader, Writer, put_genl_message, put_plain};
 
 /// Sends replies, each at once and in a datagram of its own.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Reply<'_> {
             cmd,
             version: self.version,
         };
-        put_message(self.buf, NLMSG_GOODSIZE, self.kernel, header, fill)
+        put_genl_message(self.buf, NLMSG_GOODSIZE, self.kernel, header, fill)
     }
 
     fn flush(&mut self) -> Result {

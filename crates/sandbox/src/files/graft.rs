@@ -1,7 +1,7 @@
 //! Mounts parts of the served file system where programs look for them.
 //!
-//! `/sys/bus` and `/sys/devices` are covered by ours, in which each real bus and device has a place, where it is bound back.
-//! `/sys/kernel/debug` is covered, and so is `/sys/class/net`, where the server shows the real network devices beside ours.
+//! `/sys/bus`, `/sys/class` and `/sys/devices` are covered by ours, in which each real bus, class and device has a place, where it
+//! is bound back. Of the classes that are ours, too, the server shows the real devices beside ours. `/sys/kernel/debug` is covered.
 //! Everything is mounted by descriptor, never by path: what is held open stays reachable when something is mounted
 //! over it, and a descriptor means the same in every mount namespace.
 //!
@@ -93,18 +93,15 @@ fn put(
     copies: &Copies,
 ) -> Result<()> {
     attach(copies.bus.as_fd(), bus, path)?;
+    attach(copies.class.as_fd(), sys, "class")?;
     attach(copies.devices.as_fd(), sys, "devices")?;
     // A kernel may be built without debugfs, and so without a place for it.
-    for (path, part) in [
-        ("kernel/debug", &copies.debugfs),
-        ("class/net", &copies.class_net),
-    ] {
-        match attach(part.as_fd(), sys, path) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
+    match attach(copies.debugfs.as_fd(), sys, "kernel/debug") {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
     }
     bind_back(&real.buses, copies.bus.as_fd());
+    bind_back(&real.classes, copies.class.as_fd());
     bind_back(&real.devices, copies.devices.as_fd());
     Ok(())
 }
@@ -138,9 +135,10 @@ pub(crate) fn sysfs(flags: libc::c_ulong) -> Result<OwnedFd> {
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// The real buses and devices, as they were before anything covered them.
+/// The real buses, classes and devices, as they were before anything covered them.
 pub(super) struct Real {
     buses: Vec<RealDir>,
+    classes: Vec<RealDir>,
     devices: Vec<RealDir>,
 }
 
@@ -154,17 +152,26 @@ struct RealDir {
 impl Real {
     pub(super) fn hold(sys: BorrowedFd<'_>) -> Result<Self> {
         let buses = real_dirs(sys, "bus")?;
+        let classes = real_dirs(sys, "class")?;
         let mut devices = real_dirs(sys, "devices")?;
         // A host bridge may have devices of ours on its bus.
         for bridge in devices.iter_mut().filter(|dir| dir.name.starts_with("pci")) {
             bridge.inside = real_dirs(bridge.dir.as_fd(), ".")?;
         }
-        Ok(Real { buses, devices })
+        Ok(Real {
+            buses,
+            classes,
+            devices,
+        })
     }
 
     /// Makes a place for each of them that has no namesake among ours.
     pub(super) fn make_places(&self, sysfs: &Dir) {
-        for (name, real) in [("bus", &self.buses), ("devices", &self.devices)] {
+        for (name, real) in [
+            ("bus", &self.buses),
+            ("class", &self.classes),
+            ("devices", &self.devices),
+        ] {
             if let Some(dir) = sysfs.dir(name) {
                 make_places(real, &dir);
             }
@@ -209,7 +216,7 @@ pub(crate) struct Copies {
     bus: OwnedFd,
     devices: OwnedFd,
     debugfs: OwnedFd,
-    class_net: OwnedFd,
+    class: OwnedFd,
 }
 
 impl Copies {
@@ -221,7 +228,7 @@ impl Copies {
             bus: part("sys/bus")?,
             devices: part("sys/devices")?,
             debugfs: part("debug")?,
-            class_net: part("sys/class/net")?,
+            class: part("sys/class")?,
         })
     }
 }

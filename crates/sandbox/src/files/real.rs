@@ -12,7 +12,12 @@ use super::graft;
 use crate::netns;
 
 /// Which directories these are.
-pub(super) const SHARED: [&str; 3] = ["class/net", "bus/pci/devices", "bus/auxiliary/devices"];
+pub(super) const SHARED: [&str; 4] = [
+    "class/net",
+    "class/infiniband",
+    "bus/pci/devices",
+    "bus/auxiliary/devices",
+];
 
 /// The directory in the sysfs that belongs to `view`. Mostly that is the requester's own namespace.
 fn open(requester: Requester, view: View, path: &str) -> Option<OwnedFd> {

@@ -46,7 +46,7 @@ const SYSFS: &str = "sys";
 const DEBUGFS: &str = "debug";
 
 /// Directories of sysfs that are never removed.
-const LASTING_PLACES: [&str; 4] = ["bus", "class", "class/net", "devices"];
+const LASTING_PLACES: [&str; 5] = ["bus", "class", "class/infiniband", "class/net", "devices"];
 
 /// What an open handle stands for.
 enum Opened {

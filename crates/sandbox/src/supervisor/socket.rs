@@ -23,7 +23,7 @@ pub(super) struct Socket {
     /// The real socket, of which the kernel process has a copy too.
     pub(super) relay: Option<OwnedFd>,
     pub(super) netns_cookie: u64,
-    /// `NETLINK_GENERIC`, or `NETLINK_ROUTE` in a namespace whose routes are limited.
+    /// `NETLINK_GENERIC`, `NETLINK_RDMA`, or `NETLINK_ROUTE` in a namespace whose routes are limited.
     pub(super) protocol: i32,
 }
 

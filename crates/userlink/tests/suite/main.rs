@@ -18,6 +18,7 @@ mod monitor;
 mod objects;
 mod order;
 mod origin;
+mod rdma;
 mod relay;
 mod spectrum;
 mod wire;

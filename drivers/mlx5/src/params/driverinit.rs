@@ -35,6 +35,8 @@ pub struct DriverInit {
     pub enable_rdma: bool,
     /// The vDPA part exists, of a function that can have one.
     pub enable_vnet: bool,
+    /// The InfiniBand device speaks RoCE.
+    pub enable_roce: bool,
 }
 
 impl DriverInit {
@@ -48,6 +50,7 @@ impl DriverInit {
             enable_eth: enabled(Generic::EnableEth),
             enable_rdma: enabled(Generic::EnableRdma),
             enable_vnet: enabled(Generic::EnableVnet),
+            enable_roce: enabled(Generic::EnableRoce),
         }
     }
 }
