@@ -364,7 +364,7 @@ fn a_sub_function_lives_from_add_to_del() {
         port.contains("netdev enp0s9f0S88 flavour virtual"),
         "{port}"
     );
-    assert_eq!(host.states(&handle), Some((1, 1)));
+    host.wait("attached again", || host.states(&handle) == Some((1, 1)));
 
     host.state(&handle, false).unwrap();
     host.wait("detached", || host.states(&handle) == Some((0, 0)));
