@@ -250,8 +250,8 @@ fn hw_addr_set(
         if addr.len() != 6 {
             return refuse("Address must be 6 bytes for Ethernet device");
         }
-        let is_unicast = addr[0] & 1 == 0 && addr.iter().any(|&byte| byte != 0);
-        if !is_unicast {
+        // Zeros are nobody's address and no group's either: drivers take them for "none".
+        if addr[0] & 1 != 0 {
             return refuse("Non-unicast hardware address unsupported");
         }
     }
