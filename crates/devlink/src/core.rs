@@ -257,7 +257,7 @@ impl Devlink {
     /// `ENODEV` if the instance is no longer there for that namespace.
     #[track_caller]
     #[inline(always)]
-    pub fn lock_registered<'t, H: Before<DevlinkLock>>(
+    pub(crate) fn lock_registered<'t, H: Before<DevlinkLock>>(
         self: &'t Arc<Self>,
         held: &'t mut Held<'_, H>,
         net: NetId,

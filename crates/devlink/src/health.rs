@@ -280,12 +280,6 @@ impl Reporter {
         self.recover(&mut devl, ctx, &mut ExtAck::default())
     }
 
-    /// Counts a recovery that happened without being asked for (`devlink_health_reporter_recovery_done`).
-    pub fn recovery_done(&self) {
-        let now = self.now();
-        self.state().recovery_done(now);
-    }
-
     /// `devlink_health_reporter_recover`
     fn recover(
         &self,

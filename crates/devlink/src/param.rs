@@ -422,7 +422,7 @@ impl Objects<'_> {
     }
 
     /// Tells the users that a value has changed other than by their request (`devl_param_value_changed`).
-    pub fn param_value_changed(&mut self, id: u32) {
+    pub(crate) fn param_value_changed(&mut self, id: u32) {
         match self.state.params.get(&id) {
             Some(item) => notify(self, item, cmd::PARAM_NEW),
             None => {

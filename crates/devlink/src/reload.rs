@@ -36,7 +36,7 @@ impl ReloadAction {
 
     /// The action of this number.
     #[must_use]
-    pub const fn from_u8(number: u8) -> Option<Self> {
+    pub(crate) const fn from_u8(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::DriverReinit),
             2 => Some(Self::FwActivate),

@@ -165,20 +165,20 @@ impl Subsystem {
     }
 
     /// A reference to the first registered instance in `net` whose index is `from` or more.
-    pub fn find_get(&self, net: NetId, from: u32) -> Option<Arc<Devlink>> {
+    pub(crate) fn find_get(&self, net: NetId, from: u32) -> Option<Arc<Devlink>> {
         self.find(from, |devlink| {
             devlink.is_registered() && devlink.is_in(net)
         })
     }
 
     /// A reference to the registered instance of this index, if it is in `net`.
-    pub fn get_by_index(&self, net: NetId, index: u32) -> Option<Arc<Devlink>> {
+    pub(crate) fn get_by_index(&self, net: NetId, index: u32) -> Option<Arc<Devlink>> {
         let devlink = self.table().by_index.get(&index).cloned()?;
         (devlink.is_registered() && devlink.is_in(net)).then_some(devlink)
     }
 
     /// A reference to the registered instance of this handle, if it is in `net`.
-    pub fn get_by_name(
+    pub(crate) fn get_by_name(
         &self,
         net: NetId,
         bus_name: &[u8],

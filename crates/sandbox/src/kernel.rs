@@ -24,7 +24,6 @@ pub struct KernelSide {
     pub(crate) control: Arc<ctl::Server>,
     pub(crate) init_net: OwnedFd,
     pub(crate) init_net_cookie: u64,
-    pub(crate) own_namespaces: bool,
     /// The root of the served file system.
     files: OnceLock<OwnedFd>,
     slots: Slots,
@@ -43,7 +42,7 @@ impl RouteLimits {
 }
 
 impl KernelSide {
-    pub(crate) fn new(own_namespaces: bool, slots: Slots) -> Result<Self, Error> {
+    pub(crate) fn new(slots: Slots) -> Result<Self, Error> {
         let init_net = rustix::fs::open(
             "/proc/self/ns/net",
             rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
@@ -61,7 +60,6 @@ impl KernelSide {
             control: Arc::new(ctl::Server::new()),
             init_net,
             init_net_cookie,
-            own_namespaces,
             files: OnceLock::new(),
             slots,
         })
@@ -102,11 +100,6 @@ impl KernelSide {
         // A second one stays hidden under the first.
         let _ = self.files.set(root);
         Ok(())
-    }
-
-    /// Whether the machine is in user, mount and network namespaces of its own: it was not started by root.
-    pub fn own_namespaces(&self) -> bool {
-        self.own_namespaces
     }
 }
 

@@ -83,17 +83,16 @@ where
 {
     check_machine()?;
     let words = words(command)?;
-    let own_namespaces = !userns::is_privileged();
     let folder = ctl::Folder::create()?;
     let mut options = options;
     options
         .environment
         .extend(modprobe(&folder, &options.modprobe));
-    if own_namespaces {
-        userns::enter()?;
-    } else {
+    if userns::is_privileged() {
         // Where the machine does not allow it, its files cannot be mounted, and then it says so.
         let _ = mounts::own_sys();
+    } else {
+        userns::enter()?;
     }
     let files = sys::raise_open_files();
     let slots = Slots::new().map_err(Error::system("map shared memory"))?;
@@ -104,7 +103,7 @@ where
         Fork::Child => {
             drop(ours);
             signals.restore(false);
-            become_kernel(&theirs, own_namespaces, slots, folder.socket(), machine);
+            become_kernel(&theirs, slots, folder.socket(), machine);
         }
         Fork::Parent(pid) => pid,
     };
@@ -408,20 +407,14 @@ fn kernel_ended(supervisor: &mut Supervisor, kernel: &Kernel) -> bool {
 }
 
 /// Runs in K. Never returns.
-fn become_kernel<M>(
-    control: &OwnedFd,
-    own_namespaces: bool,
-    slots: Slots,
-    socket: PathBuf,
-    machine: M,
-) -> !
+fn become_kernel<M>(control: &OwnedFd, slots: Slots, socket: PathBuf, machine: M) -> !
 where
     M: FnOnce(&KernelSide) -> Result<Arc<dyn Service>, String>,
 {
     // Out of reach of the terminal's signals, and never without its supervisor.
     let _ = rustix::process::setsid();
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
-    let built = KernelSide::new(own_namespaces, slots)
+    let built = KernelSide::new(slots)
         .map_err(|error| error.to_string())
         .and_then(|side| Ok((machine(&side)?, side)));
     let built = built.and_then(|(service, side)| {

@@ -37,7 +37,7 @@ pub(crate) fn socket_in(namespace: BorrowedFd<'_>, protocol: i32) -> Result<Owne
 ///
 /// # Errors
 /// `EPERM`: the namespace may not be entered.
-pub fn cookie_of(namespace: BorrowedFd<'_>) -> Result<u64> {
+pub(crate) fn cookie_of(namespace: BorrowedFd<'_>) -> Result<u64> {
     sys::netns_cookie(socket_in(namespace, libc::NETLINK_ROUTE)?.as_fd())
 }
 

@@ -60,7 +60,7 @@ impl SocketOptions {
     }
 
     /// `NETLINK_NO_ENOBUFS`: does not want to be told that it was too slow.
-    pub const fn no_enobufs(self) -> bool {
+    pub(crate) const fn no_enobufs(self) -> bool {
         self.has(Self::NO_ENOBUFS)
     }
 }

@@ -251,7 +251,7 @@ impl Wire {
     ///
     /// # Errors
     /// `EINVAL`: no namespace has this id, or none that this machine knows.
-    pub fn cookie_by_id(&self, home: u64, nsid: i32) -> Result<u64> {
+    pub(crate) fn cookie_by_id(&self, home: u64, nsid: i32) -> Result<u64> {
         self.run(move |inner| {
             let home = inner.id(home)?;
             let id = inner.id_from(home, nsid)?.ok_or(Errno::INVAL)?;

@@ -91,12 +91,12 @@ impl Debugfs {
     }
 
     /// `ports/`: a directory for each port.
-    pub fn ports_ddir(&self) -> &Dir {
+    pub(crate) fn ports_ddir(&self) -> &Dir {
         &self.dirs().ports
     }
 
     /// `rate_nodes/`: a directory for each rate node.
-    pub fn nodes_ddir(&self) -> &Dir {
+    pub(crate) fn nodes_ddir(&self) -> &Dir {
         &self.dirs().nodes
     }
 

@@ -52,7 +52,7 @@ impl NsimRate {
     }
 
     /// `rate_parent`: the name of the node above it.
-    pub fn parent_name(&self) -> Option<String> {
+    pub(crate) fn parent_name(&self) -> Option<String> {
         let parent = self.parent.lock().unwrap_or_else(PoisonError::into_inner);
         parent.as_ref().and_then(|parent| parent.node_name())
     }

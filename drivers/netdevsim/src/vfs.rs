@@ -130,7 +130,7 @@ pub fn configure(device: &mut LockedDevice<'_>, num_vfs: u32) -> Result<(), Errn
 ///
 /// # Errors
 /// `ERANGE` for more than there are port numbers, `ENOMEM` for more than the kernel has memory for in one piece; `EBUSY` while there are virtual functions.
-pub fn set_max<H: Before<DevlinkLock>>(
+pub(crate) fn set_max<H: Before<DevlinkLock>>(
     dev: &NsimDev,
     held: &mut Held<'_, H>,
     max: u32,

@@ -33,7 +33,7 @@ pub use device::Spectrum;
 pub use module::{Config, Module};
 
 /// The name of the switch's driver, and the prefix of its messages to users.
-pub const DRIVER_NAME: &str = "mlxsw_spectrum";
+pub(crate) const DRIVER_NAME: &str = "mlxsw_spectrum";
 
 /// The name of the module that the slots are part of: of the cards' devices, and the prefix of its messages.
-pub const CORE_NAME: &str = "mlxsw_core";
+pub(crate) const CORE_NAME: &str = "mlxsw_core";

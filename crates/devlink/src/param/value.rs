@@ -111,7 +111,7 @@ impl Cmode {
 
     /// The mode of this number.
     #[must_use]
-    pub const fn from_u8(number: u8) -> Option<Self> {
+    pub(crate) const fn from_u8(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Runtime),
             1 => Some(Self::Driverinit),

@@ -82,7 +82,7 @@ impl Flavour {
 
     /// Whether this is a virtual function's port, the only ones that have the migratable and IPsec capabilities.
     #[must_use]
-    pub const fn is_pci_vf(&self) -> bool {
+    pub(crate) const fn is_pci_vf(&self) -> bool {
         matches!(self, Self::PciVf { .. })
     }
 }
