@@ -67,6 +67,18 @@ fn nobody_may_look_and_not_touch() {
     assert_eq!(ran.out.lines().last(), Some("1"), "{}", ran.tail());
 }
 
+/// Exactly what the kernel marks as an administrator's is refused to anybody else: 33 commands to do and two to dump.
+#[test]
+fn nobody_is_refused_what_is_an_administrators_and_nothing_else() {
+    let Some(machine) = Machine::new(Who::Root) else {
+        return;
+    };
+    let ran = machine.run("python3 $CLIENTS/python/permission.py").good();
+    let refused: Vec<_> = ran.out.split_whitespace().collect();
+    let listed = "6 7 8 9 10 16 20 24 27 28 29 30 34 35 37 39 44 45 46 48 53 54 55 56 57 58 62 66 70 73 75 76 77 79 83";
+    assert_eq!(refused.join(" "), listed, "{}", ran.tail());
+}
+
 /// A namespace that the sender has no rights in cannot be a destination, nor can its owner's devices be taken.
 #[test]
 fn a_user_of_a_namespace_below_cannot_reload() {
