@@ -271,6 +271,11 @@ pub(crate) fn reload_doit(
         if selected == 0 {
             return refuse(Errno::INVAL, "Invalid limit selected");
         }
+        let unsupported = "Requested limit is not supported by the driver";
+        // The kernel looks for the limit that is selected one by one, and stands behind the last when it has found none.
+        if selected == 1 << ReloadLimit::ALL.len() {
+            return refuse(Errno::OPNOTSUPP, unsupported);
+        }
         let Some(one) = ReloadLimit::ALL
             .into_iter()
             .find(|&limit| selected == 1 << limit as u32)
@@ -278,10 +283,7 @@ pub(crate) fn reload_doit(
             return refuse(Errno::OPNOTSUPP, "Multiselection of limit is not supported");
         };
         if !ops.reload_limits().contains(one) {
-            return refuse(
-                Errno::OPNOTSUPP,
-                "Requested limit is not supported by the driver",
-            );
+            return refuse(Errno::OPNOTSUPP, unsupported);
         }
         if combination_is_invalid(action, one) {
             return refuse(Errno::INVAL, "Requested limit is invalid for this action");

@@ -78,6 +78,16 @@ fn a_request_is_checked_in_the_kernels_order_and_words() {
             (Errno::INVAL, Some("Invalid limit selected")),
         ),
         (ToyConfig::default(), limits(NO_RESET, NO_RESET), no_limit),
+        // The bit behind the last limit is one that no driver has; with another one, it is one too many.
+        (both.clone(), limits(4, 6), no_limit),
+        (
+            both.clone(),
+            limits(6, 6),
+            (
+                Errno::OPNOTSUPP,
+                Some("Multiselection of limit is not supported"),
+            ),
+        ),
         (
             both.clone(),
             limits(NO_RESET, NO_RESET),
