@@ -5,7 +5,7 @@
 //! * [`Arc<Devlink>`](Devlink) is a **reference**. It keeps the memory and the lock, and says nothing about registration or
 //!   namespace; both may change until the lock is held.
 //! * [`Devl`] is the **locked instance**. What the kernel calls `devl_*` are its methods, so they cannot be called unlocked.
-//!   [`Devlink::lock`] gives it to drivers; requests get it by [`Devlink::lock_registered`], which looks at registration and
+//!   [`Devlink::lock`] gives it to drivers; requests get it by `Devlink::lock_registered`, which looks at registration and
 //!   namespace again, for both may have changed while it waited.
 //! * [`Objects`] is the locked instance without the permission to take further locks. [`Devl::parts`] separates the two for a
 //!   driver that takes a lock of its own and registers objects under it.
