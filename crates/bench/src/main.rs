@@ -12,6 +12,7 @@ mod echo;
 mod instances;
 mod lockdep;
 mod locks;
+mod netdevsim;
 mod rows;
 mod stats;
 mod way;
@@ -61,9 +62,10 @@ fn main() -> Result<()> {
         "locks" => locks::measure(),
         "mlx5" => card::measure()?,
         "devlink" => instances::measure()?,
+        "netdevsim" => netdevsim::measure(&setting)?,
         "lockdep" => lockdep::measure(&setting.peers)?,
         _ => bail!(
-            "nothing to measure is called {what}; there are: way, locks, devlink, mlx5, lockdep, lockdep-peers"
+            "nothing to measure is called {what}; there are: way, locks, devlink, mlx5, netdevsim, lockdep, lockdep-peers"
         ),
     };
     rows::print(&rows);

@@ -22,8 +22,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Of nothing, everything is as much as it is.
     fn ratio(&self) -> f64 {
-        self.value / self.floor
+        match self.floor {
+            0.0 => self.value,
+            floor => self.value / floor,
+        }
     }
 
     /// Whether the target is met; a figure without one misses nothing.

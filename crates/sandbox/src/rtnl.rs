@@ -176,11 +176,25 @@ impl Message<'_> {
 pub(crate) struct Route {
     socket: OwnedFd,
     seq: u32,
+    /// What an answer is read into.
+    buffer: Vec<u8>,
 }
+
+/// The longest datagram that the kernel answers with.
+const ANSWER: usize = 64 * 1024;
 
 impl Route {
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket, seq: 0 }
+        let buffer = Vec::new();
+        Self {
+            socket,
+            seq: 0,
+            buffer,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Sends a request and hands every message of the answer, but for the acknowledgement, to `each`.
@@ -201,13 +215,13 @@ impl Route {
     ) -> Result<()> {
         self.seq += 1;
         sys::send(self.socket.as_fd(), &request.finish(flags, self.seq), 0)?;
-        let mut buffer = vec![0; 64 * 1024];
+        self.buffer.resize(ANSWER, 0);
         loop {
-            let length = match sys::recv(self.socket.as_fd(), &mut buffer, 0) {
+            let length = match sys::recv(self.socket.as_fd(), &mut self.buffer, 0) {
                 Err(Errno::INTR) => continue,
                 other => other?,
             };
-            for message in Message::all(&buffer[..length]) {
+            for message in Message::all(&self.buffer[..length]) {
                 if message.seq != self.seq {
                     continue; // of a request that was given up
                 }
@@ -259,6 +273,14 @@ impl IfReq {
         // SAFETY: the structure has the size and layout of `struct ifreq`, which interface ioctls read and write.
         sys::check(unsafe { libc::ioctl(fd.as_raw_fd(), command, &raw mut *self) })
     }
+}
+
+/// The index of the device `name`.
+pub(crate) fn index(socket: BorrowedFd<'_>, name: &str) -> Result<u32> {
+    let mut request = IfReq::new(name)?;
+    request.ioctl(socket, libc::SIOCGIFINDEX as libc::Ioctl)?;
+    let [a, b, c, d, ..] = request.value;
+    Ok(u32::from_ne_bytes([a, b, c, d]))
 }
 
 /// Brings a device up (`IFF_UP`).

@@ -28,6 +28,8 @@ const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
 /// Never to attach to a device that is already there.
 const IFF_TUN_EXCL: u16 = 0x8000;
+/// What a tap begins with (`ETH_DATA_LEN`).
+const DEFAULT_MTU: u32 = 1500;
 /// Where the numbers of our groups of devices begin; the process's number comes below.
 const GROUPS: u32 = 1 << 30;
 /// How long a name in the first namespace may still be taken by a device of a machine that has just ended.
@@ -133,7 +135,7 @@ struct Made {
 }
 
 /// Makes a tap in the machine's first namespace, in which the calling thread is.
-fn create_here(wanted: &Wanted) -> Result<Made> {
+fn create_here(wire: &Wire, wanted: &Wanted) -> Result<Made> {
     let start = Instant::now();
     let fd = loop {
         match attach(&wanted.name) {
@@ -144,9 +146,11 @@ fn create_here(wanted: &Wanted) -> Result<Made> {
             result => break result?,
         }
     };
-    let name = name_of(fd.as_fd())?;
-    let mut route = Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?);
-    let index = set_up(&mut route, fd.as_fd(), &name, wanted)?;
+    let name = match wanted.name.contains('%') {
+        true => name_of(fd.as_fd())?,
+        false => wanted.name.clone(),
+    };
+    let index = wire.with_first_route(|route| set_up(route, fd.as_fd(), &name, wanted))?;
     Ok(Made {
         fd: Arc::new(fd),
         name,
@@ -167,17 +171,21 @@ fn attach(name: &str) -> Result<OwnedFd> {
     }
 }
 
-/// Gives a new device what is wanted of it, and returns its index.
+/// Gives a new device what is wanted of it, and returns its index. What it has already is not set: everybody would hear of it.
 fn set_up(route: &mut Route, fd: BorrowedFd<'_>, name: &str, wanted: &Wanted) -> Result<u32> {
-    set_carrier(fd, wanted.carrier)?;
-    let (index, _) = find(route, None, name)?.ok_or(Errno::NODEV)?;
+    if !wanted.carrier {
+        set_carrier(fd, false)?;
+    }
+    let index = rtnl::index(route.socket(), name)?;
     let flag = |on: bool, flag: libc::c_int| if on { flag as u32 } else { 0 };
     let flags = flag(wanted.flags.multicast, libc::IFF_MULTICAST)
         | flag(wanted.flags.no_arp, libc::IFF_NOARP);
-    let request = Request::link(rtnl::RTM_SETLINK, index)
+    let mut request = Request::link(rtnl::RTM_SETLINK, index)
         .flags(flags, (libc::IFF_MULTICAST | libc::IFF_NOARP) as u32)
-        .attribute(rtnl::IFLA_ADDRESS, &wanted.mac)
-        .attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
+        .attribute(rtnl::IFLA_ADDRESS, &wanted.mac);
+    if wanted.mtu != DEFAULT_MTU {
+        request = request.attribute(rtnl::IFLA_MTU, &wanted.mtu.to_ne_bytes());
+    }
     route.call(request, |_| {})?;
     Ok(index)
 }
@@ -292,8 +300,8 @@ impl Tap {
     fn new(wire: &Arc<Wire>, wanted: Wanted) -> Result<Self> {
         let made = if wire.is_first(wanted.net) {
             // Nothing can be pinned there, and moving a device takes longer than all else together.
-            let made = create_here(&wanted)?;
-            wire.post(|_| {}); // from now on there is something to hear of
+            let made = create_here(wire, &wanted)?;
+            wire.wake(); // from now on there is something to hear of
             made
         } else {
             let created = wanted.clone();

@@ -28,6 +28,7 @@ use self::events::{Announcer, Heard};
 use self::thread::{Job, Thread};
 use crate::client::lock;
 use crate::error::Error;
+use crate::rtnl::Route;
 use crate::sys::{self, Result};
 
 mod events;
@@ -55,6 +56,8 @@ pub struct Wire {
     first: AtomicU64,
     /// Links of other namespaces are watched only when somebody wants to know.
     watch_links: Arc<AtomicBool>,
+    /// A connection to rtnetlink in the first namespace.
+    first_route: Mutex<Option<Route>>,
 }
 
 impl fmt::Debug for Wire {
@@ -103,6 +106,7 @@ impl Wire {
             known,
             first: AtomicU64::new(0),
             watch_links,
+            first_route: Mutex::named("sandbox_first_route", None),
         }))
     }
 
@@ -216,6 +220,32 @@ impl Wire {
     /// Whether this is the namespace the machine started in, in which every thread but the wire's is.
     pub(crate) fn is_first(&self, cookie: u64) -> bool {
         cookie == self.first.load(Ordering::Relaxed)
+    }
+
+    /// Starts the thread, if it is not running.
+    pub(crate) fn wake(&self) {
+        let waits = lock(&self.thread).is_some();
+        if waits {
+            self.post(|_| {});
+        }
+    }
+
+    /// Talks to rtnetlink in the first namespace, in which the calling thread is: one thread at a time.
+    ///
+    /// # Errors
+    /// Those of the talk, and of making a socket.
+    pub(crate) fn with_first_route<R>(
+        &self,
+        talk: impl FnOnce(&mut Route) -> Result<R>,
+    ) -> Result<R> {
+        let mut kept = lock(&self.first_route);
+        let mut route = match kept.take() {
+            Some(route) => route,
+            None => Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?),
+        };
+        let result = talk(&mut route);
+        *kept = Some(route);
+        result
     }
 
     fn is_new(&self, cookie: u64) -> bool {
