@@ -42,7 +42,7 @@ pub struct Options {
     /// The message type and the generic netlink command of requests that take long: their sender waits in its call until they
     /// are answered, as with the real kernel. With native receiving nobody does.
     pub slow_requests: Vec<(u16, u8)>,
-    /// Where another type takes the place of network devices of type `dummy` ([`dummy`](crate::dummy)): whether there is one, called
+    /// Where another type takes the place of network devices of type `dummy` ([`dummy`]): whether there is one, called
     /// `dummy0`, in the first namespace as soon as one is asked for. The kernel's module makes it, unless told otherwise.
     pub dummy0: bool,
     /// Variables that the command gets besides those of the caller.
