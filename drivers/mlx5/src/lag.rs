@@ -1,12 +1,13 @@
 //! Link aggregation of an adapter's ports (`lag/lag.c`).
 //!
 //! The functions of one adapter share one [`Lag`], from the first that is loaded to the last that is unloaded. It follows
-//! the network devices of the functions with a notifier of one namespace, which needs `rtnl_mutex` only. No port is
-//! aggregated: the machine has no bonds.
+//! the network devices of the functions with a notifier of one namespace, which needs `rtnl_mutex` only. Bonds are the real
+//! kernel's, which nobody here hears of, so there is one way to aggregate the ports: to make them one switch
+//! ([`mpesw`]), by the parameter `esw_multiport`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use lock_order::DriverLock;
 use lockdep::ClassKey;
@@ -17,6 +18,9 @@ use crate::core_dev::CoreDev;
 use crate::devcom::Component;
 use crate::locking::DriverLocking;
 
+mod debugfs;
+pub(crate) mod mpesw;
+
 static LDEV_LOCK: ClassKey = ClassKey::new("&ldev->lock");
 
 /// What the functions of one adapter share (`struct mlx5_lag`).
@@ -26,12 +30,20 @@ pub struct Lag {
     nb: Arc<NotifierBlock>,
     state: order::Mutex<DriverLock, LagState>,
     tracker: Arc<lockdep::Mutex<Tracker>>,
+    members: lockdep::Mutex<Members>,
+}
+
+/// What everybody may ask. Changed under `&ldev->lock`, and a leaf (`lag_lock`).
+#[derive(Default)]
+struct Members {
+    /// The functions that take part, by their number.
+    functions: BTreeMap<u8, Weak<CoreDev>>,
+    /// Their ports are one switch (`MLX5_LAG_MODE_MPESW`).
+    multiport: bool,
 }
 
 #[derive(Debug, Default)]
 struct LagState {
-    /// The functions that take part, by their number.
-    functions: BTreeMap<u8, ()>,
     /// Eswitches that are changing their mode: until they are done nothing is aggregated.
     mode_changes_in_progress: u32,
     /// The last function has left; nobody may join any more.
@@ -75,7 +87,27 @@ impl Lag {
             nb,
             state: order::Mutex::with_class(&LDEV_LOCK, LagState::default()),
             tracker,
+            members: lockdep::Mutex::named("lag_lock", Members::default()),
         })
+    }
+
+    fn members(&self) -> lockdep::MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The functions, by number.
+    fn functions(&self) -> Vec<Arc<CoreDev>> {
+        let members = self.members();
+        members
+            .functions
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// `__mlx5_lag_is_active`
+    fn is_active(&self) -> bool {
+        self.members().multiport
     }
 
     fn tracker(&self) -> lockdep::MutexGuard<'_, Tracker> {
@@ -83,12 +115,13 @@ impl Lag {
     }
 
     /// Takes the function in, unless the last one has just left.
-    fn add(&self, dev: &CoreDev, held: &mut Held<'_, DriverLock>) -> bool {
-        let (mut state, _held) = self.state.lock(held);
+    fn add(&self, dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) -> bool {
+        let (state, _held) = self.state.lock(held);
         if state.dead {
             return false;
         }
-        state.functions.insert(dev.dev_index(), ());
+        let functions = &mut self.members().functions;
+        functions.insert(dev.dev_index(), Arc::downgrade(dev));
         true
     }
 }
@@ -138,6 +171,7 @@ pub(crate) fn lag_add_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock>) 
         ldev
     });
     set(dev, Some(ldev));
+    debugfs::add(dev);
 }
 
 /// A function that is unloaded leaves; the last one takes the notifier with it.
@@ -146,10 +180,12 @@ pub(crate) fn lag_remove_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock
     let Some(ldev) = set(dev, None) else {
         return;
     };
+    debugfs::remove(dev);
     let last = {
         let (mut state, _held) = ldev.state.lock(held);
-        state.functions.remove(&dev.dev_index());
-        state.dead = state.functions.is_empty();
+        let functions = &mut ldev.members().functions;
+        functions.remove(&dev.dev_index());
+        state.dead = functions.is_empty();
         state.dead
     };
     if last {
@@ -165,23 +201,44 @@ pub(crate) fn lag_remove_mdev(dev: &Arc<CoreDev>, held: &mut Held<'_, DriverLock
 /// The function's eswitch begins to change: what is aggregated is not, until [`enable_change`] (`lag.c:
 /// mlx5_lag_disable_change`).
 pub(crate) fn disable_change<H: Before<DriverLock>>(dev: &Arc<CoreDev>, held: &mut Held<'_, H>) {
-    change(dev, held, |changes| changes + 1);
+    change(dev, held, |ldev, changes, held| {
+        mpesw::disable_locked(ldev, held);
+        changes + 1
+    });
 }
 
 /// The function's eswitch has changed (`lag.c: mlx5_lag_enable_change`).
 pub(crate) fn enable_change<H: Before<DriverLock>>(dev: &Arc<CoreDev>, held: &mut Held<'_, H>) {
-    change(dev, held, |changes| changes.saturating_sub(1));
+    change(dev, held, |_, changes, _| changes.saturating_sub(1));
 }
 
 fn change<H: Before<DriverLock>>(
     dev: &Arc<CoreDev>,
     held: &mut Held<'_, H>,
-    count: impl FnOnce(u32) -> u32,
+    count: impl FnOnce(&Lag, u32, &mut Held<'_, DriverLock>) -> u32,
 ) {
     let Some(ldev) = of(dev) else { return };
     let (_guard, mut held) = Component::of(dev).sem().write(held);
-    let (mut state, _held) = ldev.state.lock(&mut held);
-    state.mode_changes_in_progress = count(state.mode_changes_in_progress);
+    let (mut state, mut held) = ldev.state.lock(&mut held);
+    state.mode_changes_in_progress = count(&ldev, state.mode_changes_in_progress, &mut held);
+}
+
+/// Whether the function's port is aggregated (`mlx5_lag_is_active`).
+pub(crate) fn is_active(dev: &CoreDev) -> bool {
+    of(dev).is_some_and(|ldev| ldev.is_active())
+}
+
+/// The functions whose switches are one with this function's, itself among them, by number; none while it is alone.
+pub(crate) fn shared_fdb(dev: &CoreDev) -> Vec<Arc<CoreDev>> {
+    let ldev = of(dev).filter(|ldev| ldev.is_active());
+    ldev.map(|ldev| ldev.functions()).unwrap_or_default()
+}
+
+/// The network device of the function's port.
+pub(crate) fn netdev(dev: &CoreDev) -> Option<Arc<Netdev>> {
+    let ldev = of(dev)?;
+    let tracker = ldev.tracker();
+    Some(Arc::clone(&tracker.ports.get(&dev.dev_index())?.netdev))
 }
 
 /// The function's network device is there.

@@ -15,7 +15,7 @@ use crate::core_dev::CoreDev;
 use crate::eswitch::mode;
 use crate::fault::Fault;
 use crate::profile::FwVersion;
-use crate::{core, fw_flash, fw_reset, health, sf, traps};
+use crate::{core, fw_flash, fw_reset, health, lag, sf, traps};
 
 impl Ops for CoreDev {
     fn reload_actions(&self) -> ReloadActions {
@@ -201,6 +201,11 @@ fn devlink_reload_down(
         }
         core::unload_one_light(dev);
         return Ok(());
+    }
+    // Newer kernels take the aggregation apart instead.
+    if lag::is_active(dev) && !dev.module().kernel_is_at_least(7, 0) {
+        extack.set_msg("mlx5_core: reload is unsupported in Lag mode");
+        return Err(Errno::OPNOTSUPP);
     }
     if reload.action == ReloadAction::FwActivate && !dev.is_pf() {
         extack.set_msg("mlx5_core: FW activate is unsupported for this function");

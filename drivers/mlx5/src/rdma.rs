@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use crate::core_dev::CoreDev;
 use crate::locking::DriverLocking;
 use crate::module::Module;
-use crate::names;
 use crate::netdev::UplinkListener;
+use crate::{lag, names};
 
 mod ops;
 
@@ -224,8 +224,10 @@ fn mlx5r_remove(device: &mut LockedDevice<'_>) {
 /// Tells the InfiniBand core (`mlx5_ib_stage_ib_reg_init`).
 fn ib_register(ib: &Arc<IbDevice>) -> Result<(), Errno> {
     let dev = &ib.dev;
-    let udev = names::ib_name(dev);
-    let names: Vec<_> = udev.as_deref().into_iter().chain(["mlx5_%d"]).collect();
+    let is_lag = lag::is_active(dev);
+    let udev = names::ib_name(dev).filter(|_| !is_lag);
+    let kernels = if is_lag { "mlx5_bond_%d" } else { "mlx5_%d" };
+    let names: Vec<_> = udev.as_deref().into_iter().chain([kernels]).collect();
     let ops: Arc<dyn rdma::Ops> = Arc::<IbDevice>::clone(ib);
     let core = dev.module().rdma();
     let registered = core.register_device(&names, dev.device(), ops)?;

@@ -15,6 +15,7 @@ mod leaks;
 mod lockdep;
 mod machine;
 mod monitor;
+mod netplan;
 mod objects;
 mod order;
 mod origin;

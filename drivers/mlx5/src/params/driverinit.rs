@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::{Id, check, check_fmt, own};
 use crate::core_dev::CoreDev;
 use crate::dev as parts;
+use crate::lag;
 
 /// Completion queue entries of an I/O event queue (`MLX5_COMP_EQ_SIZE`).
 const COMP_EQ_SIZE: u32 = 1024;
@@ -107,10 +108,10 @@ const PCIE_CONG: [(Id, u16); 4] = [
 
 /// What the function itself needs to know (`mlx5_devlink_params`).
 pub(super) fn core(dev: &CoreDev) -> Vec<Param> {
-    let roce = dev.profile().roce;
+    let function = dev.this();
     vec![
         generic(Generic::EnableRoce)
-            .validate(move |_, value, extack| enable_roce_validate(roce, value, extack)),
+            .validate(move |_, value, extack| enable_roce_validate(&function, value, extack)),
         own_driverinit(Id::FdbLargeGroups).validate(|_, value, extack| {
             let supported = value
                 .as_u64()
@@ -174,12 +175,23 @@ fn own_id(id: Id) -> u32 {
     own_driverinit(id).id()
 }
 
-fn enable_roce_validate(roce: bool, value: &ParamValue, extack: &mut ExtAck) -> Result<(), Errno> {
+/// `devlink.c: mlx5_devlink_enable_roce_validate`
+fn enable_roce_validate(
+    dev: &CoreDev,
+    value: &ParamValue,
+    extack: &mut ExtAck,
+) -> Result<(), Errno> {
     check(
-        roce || value.as_bool() != Some(true),
+        dev.profile().roce || value.as_bool() != Some(true),
         Errno::OPNOTSUPP,
         extack,
         "mlx5_core: Device doesn't support RoCE",
+    )?;
+    check(
+        !lag::is_active(dev),
+        Errno::OPNOTSUPP,
+        extack,
+        "mlx5_core: Multi port slave/Lag device can't configure RoCE",
     )
 }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::{Id, check, check_fmt, own};
 use crate::core_dev::CoreDev;
+use crate::lag::mpesw;
 use crate::profile::Profile;
 
 /// Runtime and permanent values.
@@ -46,6 +47,11 @@ impl Settings {
     /// Whether the function lets others reset the firmware.
     pub(crate) fn enable_remote_dev_reset(&self) -> bool {
         self.values().enable_remote_dev_reset
+    }
+
+    /// Whether packets carry metadata that say which port they came from.
+    pub(crate) fn esw_port_metadata(&self) -> bool {
+        self.values().esw_port_metadata
     }
 
     fn values(&self) -> lockdep::MutexGuard<'_, Values> {
@@ -90,13 +96,19 @@ pub(super) fn remote_dev_reset(dev: &Arc<CoreDev>) -> Param {
     )
 }
 
-/// The ports of an adapter as one e-switch: only in switchdev mode (`lag/mpesw.c: enable_mpesw`).
-pub(super) fn esw_multiport(_dev: &Arc<CoreDev>) -> Param {
+/// The ports of an adapter as one e-switch (`eswitch.c: mlx5_devlink_esw_multiport_set`).
+pub(super) fn esw_multiport(dev: &Arc<CoreDev>) -> Param {
+    let (reader, writer) = (Arc::clone(dev), Arc::clone(dev));
     own(Id::EswMultiport, Cmodes::RUNTIME).with(
-        |_, _, _| Ok(ParamValue::Bool(false)),
-        |_, _, value, _| match value.as_bool() {
-            Some(true) => Err(Errno::OPNOTSUPP),
-            _ => Ok(()),
+        move |_, _, _| Ok(ParamValue::Bool(mpesw::is_enabled(&reader))),
+        move |devl, _, value, _| {
+            let (_objects, held) = devl.parts();
+            if value.as_bool() == Some(true) {
+                return mpesw::enable(&writer, held);
+            }
+            // What went wrong with that is not told.
+            let _ = mpesw::disable(&writer, held);
+            Ok(())
         },
     )
 }

@@ -13,6 +13,7 @@ use rdma::{Gid, GidType, LinkSpeed, NodeAttribute, Ops, PortAttr, PortState};
 use super::IbDevice;
 use crate::core_dev::CoreDev;
 use crate::eswitch::{VPORT_UPLINK, Vport};
+use crate::lag;
 
 /// What `mlx5_ib_query_device` claims of an adapter of these generations: ports that change, keys that are counted, XRC, memory windows,
 /// fast registration, checksums, flow steering.
@@ -68,16 +69,34 @@ impl IbDevice {
         !self.is_rep && self.dev.config().enable_roce && self.dev.profile().roce
     }
 
-    /// The network device of a vport's representor; ports are in the order of the vports (`mlx5_esw_vports_init`).
-    fn representor(&self, port: u32) -> Option<Arc<Netdev>> {
-        match vport_of(&self.dev, port)? {
-            VPORT_UPLINK => self.netdev(),
-            vport => Vport::netdev(&*self.dev.eswitch()?.vport(vport)?),
+    /// The functions whose vports the ports stand for: its own, and all that are one switch with it.
+    fn switches(&self) -> Vec<Arc<CoreDev>> {
+        let mut shared = lag::shared_fdb(&self.dev);
+        if shared.is_empty() {
+            shared.push(Arc::clone(&self.dev));
         }
+        shared
+    }
+
+    /// The network device of a vport's representor.
+    fn representor(&self, mut port: u32) -> Option<Arc<Netdev>> {
+        for dev in self.switches() {
+            let ports = dev.profile().total_vports();
+            if port > ports {
+                port -= ports;
+                continue;
+            }
+            return match vport_of(&dev, port)? {
+                VPORT_UPLINK => lag::netdev(&dev),
+                vport => Vport::netdev(&*dev.eswitch()?.vport(vport)?),
+            };
+        }
+        None
     }
 }
 
-/// The vport of this function's switch that a port stands for: the physical function's own, the virtual functions', the uplink.
+/// The vport of a function's switch that a port stands for: the physical function's own, the virtual functions', the uplink. They are
+/// in the order of the vports (`mlx5_esw_vports_init`).
 fn vport_of(dev: &CoreDev, port: u32) -> Option<u16> {
     if port == dev.profile().total_vports() {
         return Some(VPORT_UPLINK);
@@ -118,10 +137,11 @@ impl Ops for IbDevice {
     }
 
     fn ports(&self) -> u32 {
-        if self.is_rep {
-            return self.dev.profile().total_vports();
+        if !self.is_rep {
+            return 1;
         }
-        1
+        let ports = |dev: &Arc<CoreDev>| dev.profile().total_vports();
+        self.switches().iter().map(ports).sum()
     }
 
     /// `mlx5_query_port_roce`
