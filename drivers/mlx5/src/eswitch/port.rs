@@ -7,6 +7,7 @@ use devlink::{Devl, Flavour, FnOpstate, FnState, Port, PortAttrs, PortOp, PortOp
 use netlink::ExtAck;
 use rustix::io::Errno;
 
+use super::vport::VportInfo;
 use super::{Change, Vport, VportKind, vport_to_devlink_port_index};
 use crate::core_dev::CoreDev;
 use crate::rates::Scheduling;
@@ -262,15 +263,7 @@ impl PortOps for VportOps {
     }
 
     fn fn_migratable_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
-        if !self.since(6, 2) {
-            return Err(Errno::OPNOTSUPP);
-        }
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.migratable_vfs,
-            MIGRATION,
-        )?;
-        Ok(self.vport.info().migratable)
+        self.get(&MIGRATABLE, extack)
     }
 
     fn fn_migratable_set(
@@ -280,25 +273,11 @@ impl PortOps for VportOps {
         on: bool,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.migratable_vfs,
-            MIGRATION,
-        )?;
-        self.vport.info().migratable = on;
-        Ok(())
+        self.set(&MIGRATABLE, on, extack)
     }
 
     fn fn_ipsec_crypto_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
-        if !self.since(6, 7) {
-            return Err(Errno::OPNOTSUPP);
-        }
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.ipsec_crypto_vfs,
-            "mlx5_core: Device doesn't support IPSec crypto",
-        )?;
-        Ok(self.vport.info().ipsec_crypto)
+        self.get(&IPSEC_CRYPTO, extack)
     }
 
     fn fn_ipsec_crypto_set(
@@ -308,26 +287,11 @@ impl PortOps for VportOps {
         on: bool,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        // The text differs from the getter's by one letter, in the kernel too.
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.ipsec_crypto_vfs,
-            "mlx5_core: Device doesn't support IPsec crypto",
-        )?;
-        self.vport.info().ipsec_crypto = on;
-        Ok(())
+        self.set(&IPSEC_CRYPTO, on, extack)
     }
 
     fn fn_ipsec_packet_get(&self, _port: &Port, extack: &mut ExtAck) -> Result<bool, Errno> {
-        if !self.since(6, 7) {
-            return Err(Errno::OPNOTSUPP);
-        }
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.ipsec_packet_vfs,
-            IPSEC_PACKET,
-        )?;
-        Ok(self.vport.info().ipsec_packet)
+        self.get(&IPSEC_PACKET, extack)
     }
 
     fn fn_ipsec_packet_set(
@@ -337,29 +301,64 @@ impl PortOps for VportOps {
         on: bool,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        self.check(
-            extack,
-            |dev| dev.profile().eswitch.ipsec_packet_vfs,
-            IPSEC_PACKET,
-        )?;
-        self.vport.info().ipsec_packet = on;
-        Ok(())
+        self.set(&IPSEC_PACKET, on, extack)
     }
 }
 
-const MIGRATION: &str = "mlx5_core: Device doesn't support migration";
-const IPSEC_PACKET: &str = "mlx5_core: Device doesn't support IPsec packet";
+/// Something that the function behind a vport may be given or not, if the device has it.
+struct Capability {
+    /// The first kernel that has it.
+    since: (u8, u8),
+    /// Whether the device does.
+    has: fn(&CoreDev) -> bool,
+    /// What a getter and a setter say if not.
+    missing: [&'static str; 2],
+    /// Whether the function has it.
+    field: fn(&mut VportInfo) -> &mut bool,
+}
+
+const MIGRATABLE: Capability = Capability {
+    since: (6, 2),
+    has: |dev| dev.profile().eswitch.migratable_vfs,
+    missing: ["mlx5_core: Device doesn't support migration"; 2],
+    field: |info| &mut info.migratable,
+};
+
+const IPSEC_CRYPTO: Capability = Capability {
+    since: (6, 7),
+    has: |dev| dev.profile().eswitch.ipsec_crypto_vfs,
+    // They differ by one letter, in the kernel too.
+    missing: [
+        "mlx5_core: Device doesn't support IPSec crypto",
+        "mlx5_core: Device doesn't support IPsec crypto",
+    ],
+    field: |info| &mut info.ipsec_crypto,
+};
+
+const IPSEC_PACKET: Capability = Capability {
+    since: (6, 7),
+    has: |dev| dev.profile().eswitch.ipsec_packet_vfs,
+    missing: ["mlx5_core: Device doesn't support IPsec packet"; 2],
+    field: |info| &mut info.ipsec_packet,
+};
 
 impl VportOps {
-    fn check(
-        &self,
-        extack: &mut ExtAck,
-        has: fn(&CoreDev) -> bool,
-        text: &'static str,
-    ) -> Result<(), Errno> {
-        if has(&*self.dev()?) {
-            return Ok(());
+    fn get(&self, capability: &Capability, extack: &mut ExtAck) -> Result<bool, Errno> {
+        let (major, minor) = capability.since;
+        if !self.since(major, minor) {
+            return Err(Errno::OPNOTSUPP);
         }
-        refuse(extack, Errno::OPNOTSUPP, text)
+        if !(capability.has)(&*self.dev()?) {
+            return refuse(extack, Errno::OPNOTSUPP, capability.missing[0]);
+        }
+        Ok(*(capability.field)(&mut self.vport.info()))
+    }
+
+    fn set(&self, capability: &Capability, on: bool, extack: &mut ExtAck) -> Result<(), Errno> {
+        if !(capability.has)(&*self.dev()?) {
+            return refuse(extack, Errno::OPNOTSUPP, capability.missing[1]);
+        }
+        *(capability.field)(&mut self.vport.info()) = on;
+        Ok(())
     }
 }
