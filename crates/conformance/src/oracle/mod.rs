@@ -7,11 +7,11 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`model`] | what the generator believes of the machine, and the words it knows |
-//! | [`lines`] | command lines |
-//! | [`raw`] | raw messages |
-//! | [`guest`] | the real kernel |
-//! | [`shrink`] | makes a list shorter |
+//! | `model` | what the generator believes of the machine, and the words it knows |
+//! | `lines` | command lines |
+//! | `raw` | raw messages |
+//! | `guest` | the real kernel |
+//! | `shrink` | makes a list shorter |
 
 mod guest;
 mod lines;
@@ -318,4 +318,21 @@ fn write(path: &Path, steps: &[Step]) -> Result<(), Error> {
         text.push('\n');
     }
     fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_always_the_same_list() {
+        for kernel in KernelVersion::SUPPORTED {
+            let list = commands(7, kernel, 300);
+            assert_eq!(list, commands(7, kernel, 300));
+            assert_ne!(list, commands(8, kernel, 300));
+            assert!(list.iter().any(|line| line.contains("genl.py")));
+            // One line is one line, and a filled template has no gaps.
+            assert!(list.iter().all(|line| !line.contains(['\n', '{', '}'])));
+        }
+    }
 }

@@ -101,12 +101,12 @@ impl Raw {
                 [attr::BUS_NAME.number(), attr::DEV_NAME.number(), INDEX].contains(&number);
             let optional =
                 number == attr::PORT_INDEX.number() && devlink::needs(op.cmd) != Needs::Port;
-            let handle = handle || (optional && !random.one_in(4));
-            if if handle {
-                random.one_in(24)
-            } else {
-                !random.one_in(3)
-            } {
+            let seldom = handle || (optional && !random.one_in(4));
+            let there = match seldom {
+                true => random.one_in(24),
+                false => !random.one_in(3),
+            };
+            if there {
                 words.push(self.attribute(number, half.policy, model, random));
             }
         }
