@@ -3,7 +3,7 @@
 //! The functions of one adapter share one [`Lag`], from the first that is loaded to the last that is unloaded. It follows
 //! the network devices of the functions with a notifier of one namespace, which needs `rtnl_mutex` only. Bonds are the real
 //! kernel's, which nobody here hears of, so there is one way to aggregate the ports: to make them one switch
-//! ([`mpesw`]), by the parameter `esw_multiport`.
+//! (`mpesw`), by the parameter `esw_multiport`.
 
 use std::collections::BTreeMap;
 use std::fmt;
