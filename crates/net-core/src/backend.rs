@@ -11,10 +11,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use driver_core::Level;
 use rustix::io::Errno;
 
 use crate::core::NetCore;
 use crate::net::Net;
+use crate::netdev::Netdev;
+use crate::source::NetnsHandle;
 
 /// Makes real devices.
 pub trait NetdevBackend: Send + Sync {
@@ -24,9 +27,54 @@ pub trait NetdevBackend: Send + Sync {
     /// `EEXIST` when the name is taken in the namespace; anything else the operating system says.
     fn create(&self, request: &NetdevRequest<'_>) -> Result<Box<dyn RealNetdev>, Errno>;
 
+    /// Connects two devices of its own, which have given these [plugs](RealNetdev::plug).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn connect(&self, _plugs: [Arc<Plug>; 2]) -> Result<Cable, Errno> {
+        Err(Errno::OPNOTSUPP)
+    }
+
     /// Removes devices together, which may be much faster than one by one.
     fn remove_many(&self, devices: Vec<Box<dyn RealNetdev>>) {
         drop(devices);
+    }
+}
+
+/// What a cable to a device is plugged into, as the backend knows its own.
+pub type Plug = dyn Any + Send + Sync;
+
+/// As long as it lives, each of two real devices receives what the other sends. It must go before the devices do.
+pub struct Cable(
+    #[expect(dead_code, reason = "kept for what it does when it is dropped")] Box<dyn Send>,
+);
+
+impl Cable {
+    /// The backend's cable.
+    pub fn new(cable: impl Send + 'static) -> Self {
+        Cable(Box::new(cable))
+    }
+}
+
+impl fmt::Debug for Cable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cable").finish_non_exhaustive()
+    }
+}
+
+impl NetCore {
+    /// Lets each of two devices receive what the other sends. `None`: there are no real devices behind them, so nothing is sent.
+    pub fn connect(&self, one: &Arc<Netdev>, other: &Arc<Netdev>) -> Option<Cable> {
+        let backend = self.backend.as_deref()?;
+        let plug = |dev: &Arc<Netdev>| dev.with_real(|real| real.plug()).flatten();
+        match backend.connect([plug(one)?, plug(other)?]) {
+            Ok(cable) => Some(cable),
+            Err(errno) => {
+                let text = format_args!("cannot be connected to {}: {errno}", other.name());
+                one.log(self, Level::Warning, text);
+                None
+            }
+        }
     }
 }
 
@@ -129,6 +177,17 @@ impl NetdevFlags {
     };
 }
 
+/// Where a real device is.
+#[derive(Debug)]
+pub struct Whereabouts {
+    /// In which namespace, alive while this is.
+    pub namespace: Arc<dyn NetnsHandle>,
+    /// Its name there.
+    pub name: String,
+    /// Its interface index there.
+    pub ifindex: u32,
+}
+
 /// A real device. Dropping it removes it; if it has already gone, with its namespace or by another's hand, that does
 /// nothing.
 pub trait RealNetdev: Send {
@@ -156,6 +215,16 @@ pub trait RealNetdev: Send {
     /// # Errors
     /// `EEXIST` when the name is taken there, else what the operating system says.
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<(), Errno>;
+
+    /// Where it is now, wherever others have moved it; `None`: it is gone, or nobody knows.
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        None
+    }
+
+    /// Where a cable to it can be plugged in, for [`NetdevBackend::connect`].
+    fn plug(&self) -> Option<Arc<Plug>> {
+        None
+    }
 
     /// The device as the backend knows its own, for [`NetdevBackend::remove_many`].
     fn as_any(&self) -> Option<&dyn Any> {

@@ -43,7 +43,9 @@ mod sysfs;
 pub mod testutil;
 
 pub use crate::core::{DevlinkCompat, NetCore};
-pub use backend::{NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev, RemovalBatch};
+pub use backend::{
+    Cable, NetdevBackend, NetdevFlags, NetdevRequest, Plug, RealNetdev, RemovalBatch, Whereabouts,
+};
 pub use fib::{FibNotifier, FibRefusal, FibSource, FibTable};
 pub use net::{Net, NetId, NetRef};
 pub use netdev::{Netdev, NetdevInit, NetdevOps};

@@ -72,7 +72,8 @@ impl NetCore {
         rtnl.arrive(&dev, to, new_name.to_owned(), new_ifindex);
     }
 
-    /// A real device is gone (`RTM_DELLINK`). If its namespace goes too, its exit takes care of the device. Else someone
+    /// A real device is not there any more (`RTM_DELLINK`). It may have been moved to a namespace that the machine does not know
+    /// yet: then it does from now on. Else the device is gone. If its namespace goes too, its exit takes care of the device. Else someone
     /// has removed it by hand, which nobody can do to a hardware's device: the model keeps it, outside every namespace,
     /// until its driver unregisters it, and says so to the log and to the notifiers.
     pub fn link_gone<H>(&self, held: &mut Held<'_, H>, net: NetId, ifindex: u32)
@@ -86,6 +87,14 @@ impl NetCore {
         let Some(dev) = rtnl.find(net, |dev| dev.ifindex() == ifindex) else {
             return;
         };
+        let place = dev.with_real(|real| real.whereabouts()).flatten();
+        if let Some(place) = place {
+            drop(rtnl);
+            if let Ok(to) = self.get_net_deferred(place.namespace) {
+                self.link_moved(held, net, ifindex, to.net(), &place.name, place.ifindex);
+            }
+            return;
+        }
         dev.log(
             self,
             Level::Warning,

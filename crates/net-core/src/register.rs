@@ -54,12 +54,14 @@ impl NetCore {
             state.reg_state == RegState::Registered
                 && !std::mem::replace(&mut state.linkwatch_pending, true)
         });
-        if let Some(Err(errno)) = dev.with_real(|real| real.set_carrier(carrier)) {
-            dev.log(
+        match dev.with_real(|real| real.set_carrier(carrier)) {
+            // Gone with its namespace; it gets this carrier when it is made anew.
+            None | Some(Ok(()) | Err(Errno::BADFD)) => {}
+            Some(Err(errno)) => dev.log(
                 self,
                 Level::Warning,
                 format_args!("the real device keeps its carrier: {errno}"),
-            );
+            ),
         }
         if queue {
             lock(&self.linkwatch_list).push_back(Arc::clone(dev));

@@ -15,6 +15,7 @@ mod real;
 mod server;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
 use kernfs::{Dir, View};
@@ -24,6 +25,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::error::Error;
 use crate::sys::Result;
+use crate::wire::Wire;
 
 /// What no mount of ours allows.
 const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -42,16 +44,20 @@ pub(crate) struct Trees {
 ///
 /// # Errors
 /// [`Error::NoFuse`] when `/dev/fuse` cannot be used, [`Error::NoGraft`] when nothing can be mounted.
-pub(crate) fn serve(trees: Trees, view: View) -> std::result::Result<OwnedFd, Error> {
+pub(crate) fn serve(
+    trees: Trees,
+    wire: Arc<Wire>,
+    view: View,
+) -> std::result::Result<OwnedFd, Error> {
     let sys = graft::open_sysfs("/sys").map_err(Error::NoGraft)?;
     let real = graft::Real::hold(sys.as_fd()).map_err(Error::NoGraft)?;
     real.make_places(&trees.sysfs);
-    let root = mount(trees).map_err(Error::NoFuse)?;
+    let root = mount(trees, wire).map_err(Error::NoFuse)?;
     graft::first(sys.as_fd(), root.as_fd(), &real, view).map_err(Error::NoGraft)
 }
 
 /// Makes the file system, mounted nowhere yet, and starts its server.
-fn mount(trees: Trees) -> Result<OwnedFd> {
+fn mount(trees: Trees, wire: Arc<Wire>) -> Result<OwnedFd> {
     let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let context = rustix::mount::fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let set =
@@ -67,7 +73,7 @@ fn mount(trees: Trees) -> Result<OwnedFd> {
 
     let mut config = Config::default();
     config.acl = SessionACL::All;
-    let server = server::Server::new(trees);
+    let server = server::Server::new(trees, wire);
     let broken = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     let session = Session::from_fd(server, device, SessionACL::All, config).map_err(broken)?;
     std::thread::Builder::new()

@@ -96,7 +96,8 @@ impl KernelSide {
     /// # Errors
     /// [`Error::NoFuse`] or [`Error::NoGraft`]; then the tree sees the real ones only, and the machine works without.
     pub fn serve_files(&self, sysfs: Dir, debugfs: Dir) -> Result<(), Error> {
-        let root = files::serve(Trees { sysfs, debugfs }, View(self.init_net_cookie))?;
+        let (trees, wire) = (Trees { sysfs, debugfs }, Arc::clone(&self.wire));
+        let root = files::serve(trees, wire, View(self.init_net_cookie))?;
         // A second one stays hidden under the first.
         let _ = self.files.set(root);
         Ok(())

@@ -14,12 +14,13 @@
 //! | the supervisor | `filter`, `supervisor`, `opener` |
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
-//! | namespaces and devices | `netns`, `wire`, `tap`, `rtnl`, [`fib`], [`dummy`] |
+//! | namespaces and devices | `netns`, `wire`, `tap`, `cable`, `rtnl`, [`fib`], [`dummy`] |
 //! | sysfs and debugfs | `files` |
 //! | the control socket | [`ctl`] |
 //! | under all of them | `sys` |
 
 mod announce;
+mod cable;
 mod caller;
 mod client;
 mod creds;

@@ -2,16 +2,20 @@
 //!
 //! A tap whose descriptor was opened inside a namespace would keep that namespace alive. These are opened by the wire's
 //! thread, in its own namespace, and moved by namespace id, so they pin nothing: when their namespace goes they go with
-//! it. Only in the machine's first namespace, which outlives it, they are made in place. Frames sent to them are never read; only their names, addresses and states matter here.
+//! it. Only in the machine's first namespace, which outlives it, they are made in place. Frames sent to them are read only where two of
+//! them are connected ([`cable`](crate::cable)); else only their names, addresses and states matter.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use net_core::{Net, NetdevBackend, NetdevFlags, NetdevRequest, RealNetdev};
+use net_core::{
+    Net, NetId, NetdevBackend, NetdevFlags, NetdevRequest, NetnsHandle, RealNetdev, Whereabouts,
+};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::cable::{Cable, Plug};
 use crate::creds::NamespaceId;
 use crate::error::Error;
 use crate::files::graft;
@@ -68,6 +72,11 @@ impl NetdevBackend for Taps {
             flags: request.flags,
         };
         Ok(Box::new(Tap::new(&self.wire, wanted)?))
+    }
+
+    fn connect(&self, plugs: [Arc<net_core::Plug>; 2]) -> Result<net_core::Cable> {
+        let [one, other] = plugs.map(|plug| plug.downcast().map_err(|_| Errno::INVAL));
+        Ok(net_core::Cable::new(Cable::new([one?, other?])?))
     }
 
     /// The kernel waits several times for each device that is removed alone, and as often for a whole group.
@@ -292,6 +301,7 @@ struct Tap {
     wire: Arc<Wire>,
     wanted: Wanted,
     fd: Arc<OwnedFd>,
+    plug: Arc<Plug>,
     name: String,
     index: u32,
 }
@@ -310,6 +320,7 @@ impl Tap {
         Ok(Self {
             wire: Arc::clone(wire),
             wanted,
+            plug: Plug::new(Arc::clone(&made.fd)),
             fd: made.fd,
             name: made.name,
             index: made.index,
@@ -324,7 +335,8 @@ impl Tap {
         };
         let target = wanted.clone();
         let fd = Arc::clone(&self.fd);
-        let index = self.index;
+        let here = netns_of(self.fd.as_fd()).and_then(|here| self.in_namespace(here.as_fd()));
+        let index = here.map_or(self.index, |(index, _)| index);
         let made = self.wire.run(move |inner| {
             let id = inner.id(target.net)?;
             if !target.name.contains('%') && inner.link(Some(id), &target.name)?.is_some() {
@@ -349,6 +361,12 @@ impl Tap {
         Ok(())
     }
 
+    /// Index and name in the namespace that it is in, where others may have moved it.
+    fn in_namespace(&self, namespace: BorrowedFd<'_>) -> Result<(u32, String)> {
+        let mut route = Route::new(netns::socket_in(namespace, libc::NETLINK_ROUTE)?);
+        find(&mut route, None, &name_of(self.fd.as_fd())?)?.ok_or(Errno::NODEV)
+    }
+
     /// Opens a file of its directory in the sysfs of the namespace that it is in.
     fn open_attribute(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let namespace = netns_of(self.fd.as_fd())?;
@@ -365,9 +383,27 @@ impl Tap {
     }
 
     fn take(&mut self, made: Made) {
+        self.plug.set(Arc::clone(&made.fd));
         self.fd = made.fd;
         self.name = made.name;
         self.index = made.index;
+    }
+}
+
+/// A namespace that a tap has been found in.
+#[derive(Debug)]
+struct Namespace {
+    cookie: u64,
+    namespace: OwnedFd,
+}
+
+impl NetnsHandle for Namespace {
+    fn id(&self) -> NetId {
+        NetId(self.cookie)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.namespace.as_fd())
     }
 }
 
@@ -392,8 +428,9 @@ impl RealNetdev for Tap {
 
     fn rename(&mut self, name: &str) -> Result<()> {
         let namespace = netns_of(self.fd.as_fd())?;
-        let request = Request::link(rtnl::RTM_SETLINK, self.index)
-            .attribute(rtnl::IFLA_IFNAME, &c_name(name));
+        let (index, _) = self.in_namespace(namespace.as_fd())?;
+        let request =
+            Request::link(rtnl::RTM_SETLINK, index).attribute(rtnl::IFLA_IFNAME, &c_name(name));
         change_in(namespace.as_fd(), request)?;
         self.name = name_of(self.fd.as_fd())?;
         Ok(())
@@ -401,6 +438,21 @@ impl RealNetdev for Tap {
 
     fn move_to(&mut self, net: &Arc<Net>, name: &str) -> Result<()> {
         self.move_to_cookie(net.id().0, name)
+    }
+
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        let namespace = netns_of(self.fd.as_fd()).ok()?;
+        let (ifindex, name) = self.in_namespace(namespace.as_fd()).ok()?;
+        let cookie = netns::cookie_of(namespace.as_fd()).ok()?;
+        Some(Whereabouts {
+            namespace: Arc::new(Namespace { cookie, namespace }),
+            name,
+            ifindex,
+        })
+    }
+
+    fn plug(&self) -> Option<Arc<net_core::Plug>> {
+        Some(Arc::<Plug>::clone(&self.plug))
     }
 
     fn as_any(&self) -> Option<&dyn std::any::Any> {

@@ -14,8 +14,8 @@ use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::{DriverLocking, FaultSpec};
 use net_core::{
-    FibSource, FibTable, LinkState, NamespaceSource, Net, NetCore, NetId, NetdevBackend,
-    NetdevRequest, NetnsHandle, RealNetdev,
+    Cable, FibSource, FibTable, LinkState, NamespaceSource, Net, NetCore, NetId, NetdevBackend,
+    NetdevRequest, NetnsHandle, Plug, RealNetdev,
 };
 use netdevsim::Netdevsim;
 use netlink::KernelVersion;
@@ -374,6 +374,10 @@ impl NetdevBackend for Devices {
                 .call_once(|| say_what_is_missing(&error, &self.klog));
         }
         made
+    }
+
+    fn connect(&self, plugs: [Arc<Plug>; 2]) -> Result<Cable, Errno> {
+        self.taps.connect(plugs)
     }
 
     fn remove_many(&self, devices: Vec<Box<dyn RealNetdev>>) {

@@ -34,11 +34,30 @@ struct NsimNetdevOps {
 }
 
 impl NetdevOps for NsimNetdevOps {
-    fn open(&self, _rtnl: &mut RtnlGuard<'_>, _netdev: &Arc<Netdev>) -> Result<(), Errno> {
+    fn open(&self, _rtnl: &mut RtnlGuard<'_>, netdev: &Arc<Netdev>) -> Result<(), Errno> {
         if let Some(dev) = self.dev.upgrade() {
             traps::port_goes_up(&dev);
+            let peer = dev.module().peers().of(netdev);
+            if let Some(peer) = peer.filter(|peer| peer.is_up()) {
+                dev.module().net_core().set_carrier(netdev, true);
+                dev.module().net_core().set_carrier(&peer, true);
+            }
         }
         Ok(())
+    }
+
+    /// Since there can be a peer (6.9), the carrier goes with the device, and comes back with both of them only.
+    fn stop(&self, _rtnl: &mut RtnlGuard<'_>, netdev: &Arc<Netdev>) {
+        let Some(dev) = self.dev.upgrade() else {
+            return;
+        };
+        if !dev.module().kernel_is_at_least(6, 9) {
+            return;
+        }
+        let peer = dev.module().peers().of(netdev);
+        for end in [Some(Arc::clone(netdev)), peer].into_iter().flatten() {
+            dev.module().net_core().set_carrier(&end, false);
+        }
     }
 }
 

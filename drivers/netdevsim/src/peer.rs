@@ -6,47 +6,64 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use kernfs::Context;
 use kernfs::kstrto::Scan;
-use net_core::{Netdev, RtnlGuard};
+use net_core::{Cable, Netdev, RtnlGuard};
 use rustix::io::Errno;
 
 use crate::bus::Netdevsim;
 use crate::sysfs::{Place, net_by_fd};
 
+/// Two linked devices, and what carries their packets from one to the other.
+#[derive(Debug)]
+struct Pair {
+    ends: [Weak<Netdev>; 2],
+    _cable: Option<Cable>,
+}
+
 /// The pairs of linked devices.
 #[derive(Debug)]
-pub(crate) struct Peers(lockdep::Mutex<Vec<[Weak<Netdev>; 2]>>);
+pub(crate) struct Peers(lockdep::Mutex<Vec<Pair>>);
 
 impl Peers {
     pub(crate) fn new() -> Self {
         Peers(lockdep::Mutex::named("netdevsim peers", Vec::new()))
     }
 
-    fn pairs(&self) -> lockdep::MutexGuard<'_, Vec<[Weak<Netdev>; 2]>> {
+    fn pairs(&self) -> lockdep::MutexGuard<'_, Vec<Pair>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The device at the other end.
     pub(crate) fn of(&self, netdev: &Arc<Netdev>) -> Option<Arc<Netdev>> {
         let is_it = |end: &Weak<Netdev>| std::ptr::eq(end.as_ptr(), Arc::as_ptr(netdev));
-        self.pairs().iter().find_map(|[one, other]| {
-            if is_it(one) {
-                other.upgrade()
-            } else if is_it(other) {
-                one.upgrade()
-            } else {
-                None
-            }
-        })
+        self.pairs().iter().find_map(
+            |Pair {
+                 ends: [one, other], ..
+             }| {
+                if is_it(one) {
+                    other.upgrade()
+                } else if is_it(other) {
+                    one.upgrade()
+                } else {
+                    None
+                }
+            },
+        )
     }
 
     /// Parts the device from its peer, if it has one, and returns that.
     pub(crate) fn part(&self, netdev: &Arc<Netdev>) -> Option<Arc<Netdev>> {
         let peer = self.of(netdev);
         let address = Arc::as_ptr(netdev);
-        self.pairs().retain(|pair| {
-            pair.iter().all(|end| !std::ptr::eq(end.as_ptr(), address))
-                && pair.iter().all(|end| end.strong_count() > 0)
-        });
+        let is_over = |pair: &Pair| {
+            let mut ends = pair.ends.iter();
+            ends.any(|end| std::ptr::eq(end.as_ptr(), address) || end.strong_count() == 0)
+        };
+        let (over, rest) = std::mem::take(&mut *self.pairs())
+            .into_iter()
+            .partition::<Vec<_>, _>(is_over);
+        self.pairs().extend(rest);
+        // A cable's end is waited for, with no lock of ours.
+        drop(over);
         peer
     }
 }
@@ -116,8 +133,11 @@ pub(crate) fn link_device_store(
             return Err(Errno::BUSY);
         }
     }
-    let ends = [Arc::downgrade(&dev_a), Arc::downgrade(&dev_b)];
-    module.peers().pairs().push(ends);
+    let pair = Pair {
+        ends: [Arc::downgrade(&dev_a), Arc::downgrade(&dev_b)],
+        _cable: module.net_core().connect(&dev_a, &dev_b),
+    };
+    module.peers().pairs().push(pair);
     if dev_a.is_up() && dev_b.is_up() {
         module.net_core().set_carrier(&dev_a, true);
         module.net_core().set_carrier(&dev_b, true);

@@ -11,9 +11,12 @@ use super::caller::Requester;
 use super::graft;
 use crate::netns;
 
+/// That of the network devices.
+pub(super) const CLASS_NET: &str = "class/net";
+
 /// Which directories these are.
 pub(super) const SHARED: [&str; 4] = [
-    "class/net",
+    CLASS_NET,
     "class/infiniband",
     "bus/pci/devices",
     "bus/auxiliary/devices",

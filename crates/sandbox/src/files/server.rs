@@ -27,6 +27,7 @@ use super::caller::Requester;
 use super::inodes::{Inode, Inodes};
 use super::pool::Pool;
 use super::{graft, real};
+use crate::wire::Wire;
 
 /// What may change at any time is not remembered.
 const CHANGING: Duration = Duration::ZERO;
@@ -58,6 +59,7 @@ enum Opened {
 /// See the module's text.
 pub(super) struct Server {
     trees: Trees,
+    wire: Arc<Wire>,
     shared: Vec<(Arc<Node>, &'static str)>,
     /// What is never removed.
     lasting: Vec<Arc<Node>>,
@@ -68,7 +70,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(trees: Trees) -> Self {
+    pub(super) fn new(trees: Trees, wire: Arc<Wire>) -> Self {
         let find = |path: &str| {
             let step = |node: Arc<Node>, name: &str| node.lookup(View(0), name);
             let top = Arc::clone(trees.sysfs.node());
@@ -82,6 +84,7 @@ impl Server {
             shared: shared.collect(),
             lasting: lasting.collect(),
             trees,
+            wire,
             inodes: Inodes::default(),
             pool: Pool::default(),
             opened: Mutex::default(),
@@ -133,7 +136,7 @@ impl Server {
                 _ => None,
             },
             Inode::Empty(_) | Inode::Link(..) => None,
-            Inode::Node(view, node) => match node.lookup(*view, name) {
+            Inode::Node(view, node) => match self.look_up(*view, node, name) {
                 Some(found) => Some(Inode::Node(*view, found)),
                 None => {
                     let target = real::link(requester, *view, self.shared(node)?, name)?;
@@ -141,6 +144,14 @@ impl Server {
                 }
             },
         }
+    }
+
+    fn look_up(&self, view: View, node: &Arc<Node>, name: &str) -> Option<Arc<Node>> {
+        if self.shared(node) == Some(real::CLASS_NET) {
+            // What was done to a network device before must be seen in its files.
+            self.wire.settle();
+        }
+        node.lookup(view, name)
     }
 
     fn entries(&self, requester: Requester, inode: &Inode) -> Vec<(FileType, String)> {
@@ -407,11 +418,15 @@ impl Filesystem for Server {
         };
         let requester = Requester { tid: request.pid() };
         let data = data.to_vec();
-        self.pool
-            .run(move || match file.write(&requester, offset, &data) {
+        let wire = Arc::clone(&self.wire);
+        self.pool.run(move || {
+            // What the writer did to a network device before, the driver must find done.
+            wire.settle();
+            match file.write(&requester, offset, &data) {
                 Ok(length) => reply.written(length as u32),
                 Err(error) => reply.error(errno(error)),
-            });
+            }
+        });
     }
 
     fn release(

@@ -373,3 +373,24 @@ fn many_shells_leave_nothing() {
     assert_eq!(checked, 8, "{}", ran.tail());
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.tail());
 }
+
+/// Scripts wait with it for the names of what they have made.
+#[test]
+fn udev_settles() {
+    let has_udev = |machine: &Machine| machine.outside("command -v udevadm").code == 0;
+    if users().next().is_some_and(|machine| !has_udev(&machine)) {
+        return crate::machine::skip("there is no udevadm here");
+    }
+    prints(
+        r#"
+echo "10 2" > $bus/new_device
+udevadm settle; echo $?
+ls /sys/class/net | grep eni10
+echo 10 > $bus/del_device; udevadm settle; echo $?
+"#,
+        "0
+eni10np1
+eni10np2
+0",
+    );
+}

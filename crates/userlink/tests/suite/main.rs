@@ -19,6 +19,7 @@ mod netplan;
 mod objects;
 mod order;
 mod origin;
+mod peers;
 mod rdma;
 mod relay;
 mod spectrum;
