@@ -68,6 +68,16 @@ impl Chains {
         self.slots.len().saturating_sub(1) - self.free.len()
     }
 
+    /// A sweep must be worth its work: so many classes have ended.
+    const WORTH: usize = 64;
+    /// Before the table is full, a sweep looks at no more chains for each class that has ended.
+    const LOOKS: usize = 16;
+
+    /// Whether so many classes have ended that it costs each of them little to look at all chains.
+    fn are_worth_a_sweep(&self) -> bool {
+        self.ended >= Self::WORTH && self.ended * Self::LOOKS >= self.count()
+    }
+
     /// A new node, `depth` locks deep.
     fn add(&mut self, depth: usize) -> Option<Node> {
         if self.serial + 1 >= Node::SERIALS {
@@ -98,7 +108,7 @@ impl Graph {
             return Some(node);
         }
         let limit = self.limits.chains;
-        if self.chains.count() >= limit {
+        if self.chains.count() >= limit || self.chains.are_worth_a_sweep() {
             self.sweep_chains();
         }
         if self.chains.count() >= limit {
@@ -185,9 +195,7 @@ impl Graph {
 
     /// Forgets the chains of classes that have ended. They can match no more, they only take room.
     fn sweep_chains(&mut self) {
-        /// A sweep looks at every chain; it must be worth that.
-        const WORTH: usize = 64;
-        if self.chains.ended < WORTH {
+        if self.chains.ended < Chains::WORTH {
             return;
         }
         self.chains.ended = 0;
