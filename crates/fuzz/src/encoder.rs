@@ -15,7 +15,7 @@ enum Put {
 }
 
 /// Writes something of any size into a buffer of any size, and reads it; how many attributes it was.
-pub(crate) fn round_trip(random: &mut Random) -> Result<usize> {
+pub fn round_trip(random: &mut Random) -> Result<usize> {
     let limit = match random.below(3) {
         0 => random.below(64),
         1 => random.below(3776),

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use crate::trying;
 
 /// A machine with two devices and a client.
-pub(crate) struct Host {
+#[derive(Debug)]
+pub struct Host {
     machine: Arc<Machine>,
     module: Arc<Netdevsim>,
     client: Client,
@@ -39,7 +40,7 @@ const DEVICES: [(u32, u32); 2] = [(10, 4), (11, 1)];
 
 impl Host {
     /// A fresh machine that shows this kernel.
-    pub(crate) fn new(kernel: KernelVersion) -> Result<Self> {
+    pub fn new(kernel: KernelVersion) -> Result<Self> {
         let machine = Machine::new(kernel);
         machine.driver_core.set_firmware(Arc::new(NoFirmware));
         let module = Netdevsim::new(
@@ -64,7 +65,7 @@ impl Host {
     }
 
     /// Sends a datagram and looks at what comes back; the number of messages.
-    pub(crate) fn exchange(&self, datagram: &[u8]) -> Result<usize> {
+    pub fn exchange(&self, datagram: &[u8]) -> Result<usize> {
         trying(datagram);
         let mut messages = 0;
         for answer in self.client.exchange_raw(datagram) {
@@ -74,7 +75,7 @@ impl Host {
     }
 
     /// Every device can still be removed, and the driver has broken no rule but the known one.
-    pub(crate) fn remove_devices(self) -> Result<()> {
+    pub fn remove_devices(self) -> Result<()> {
         trying(b"");
         let mut held = Held::root();
         self.module

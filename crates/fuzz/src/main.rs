@@ -9,28 +9,21 @@
 //! the end there is no lock report, no broken rule and no device that cannot be removed.
 //!
 //! Chance comes from a seed and nothing else, so a failure happens again: it is printed with its seed and its input, and kept in
-//! a file. It guides itself by no coverage, which is why the corpus (`corpus/datagrams.hex`) has a request of every kind.
-
-mod encoder;
-mod machine;
-mod mutate;
-mod random;
-mod requests;
+//! a file. It guides itself by no coverage, which is why the corpus (`corpus/datagrams.hex`) has a request of every kind. The same
+//! targets, guided by coverage, are for `cargo fuzz` in the folder `fuzz/` of the repository.
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use netlink::KernelVersion;
 
-use machine::Host;
-use random::Random;
-
-/// What was being tried when something failed.
-static TRYING: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+use fuzz::machine::Host;
+use fuzz::random::Random;
+use fuzz::{TRYING, encoder, hex, mutate, requests};
 
 /// Feeds devlink bad input
 #[derive(Debug, Parser)]
@@ -44,6 +37,9 @@ struct Arguments {
     /// The folder with the requests of real clients
     #[arg(long, default_value = "crates/fuzz/corpus")]
     corpus: PathBuf,
+    /// Only write the requests of real clients into this folder, a file each, for `cargo fuzz` to begin with
+    #[arg(long)]
+    seeds: Option<PathBuf>,
     /// Where the input of a failure is put
     #[arg(long, default_value = "target/fuzz")]
     out: PathBuf,
@@ -58,6 +54,13 @@ const KERNELS: [KernelVersion; 3] = [
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let corpus = read_corpus(&arguments.corpus.join("datagrams.hex"))?;
+    if let Some(seeds) = &arguments.seeds {
+        fs::create_dir_all(seeds)?;
+        for (number, request) in corpus.iter().enumerate() {
+            fs::write(seeds.join(format!("request-{number}")), request)?;
+        }
+        return Ok(());
+    }
     keep_what_panics(arguments.out.clone(), arguments.seed);
 
     let share = arguments.runs / 5;
@@ -137,13 +140,6 @@ impl Target for Host {
     }
 }
 
-/// Remembers the input that is being tried.
-fn trying(input: &[u8]) {
-    let mut trying = TRYING.lock().unwrap_or_else(PoisonError::into_inner);
-    trying.clear();
-    trying.extend_from_slice(input);
-}
-
 fn keep_what_panics(out: PathBuf, seed: u64) {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -159,10 +155,6 @@ fn keep_what_panics(out: PathBuf, seed: u64) {
             eprintln!("kept in {}", file.display());
         }
     }));
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lines of hexadecimal digits; `#` begins a remark.

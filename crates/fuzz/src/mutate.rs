@@ -3,7 +3,7 @@
 use crate::random::Random;
 
 /// A request of the corpus, or two, with some of it changed; now and then whole.
-pub(crate) fn datagram(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
+pub fn datagram(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut datagram = corpus[random.below(corpus.len())].clone();
     for _ in 0..random.below(4) {
         match random.below(8) {

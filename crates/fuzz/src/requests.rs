@@ -31,7 +31,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// A request, most often for a device that is there.
-pub(crate) fn request(random: &mut Random, kernel: KernelVersion) -> Vec<u8> {
+pub fn request(random: &mut Random, kernel: KernelVersion) -> Vec<u8> {
     let ops = devlink::family(kernel).ops;
     let op = &ops[random.below(ops.len())];
     let halves: Vec<_> = [(op.doit, 0), (op.dump, NLM_F_DUMP)]
