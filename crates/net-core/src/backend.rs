@@ -1,6 +1,6 @@
 //! The real network devices behind the simulated ones.
 //!
-//! A machine with a [`NetdevBackend`] has, for every registered [`Netdev`](crate::Netdev), a real device in the real
+//! A machine with a [`NetdevBackend`] has, for every registered [`Netdev`], a real device in the real
 //! namespace, whose name and interface index are the device's. Without one, devices exist in the model alone: their
 //! names are given out by the model, and so are their interface indices, from 2 upwards in each namespace, since 1 is
 //! the loopback device's. Such an index means nothing to `ip link`, but tells a client's devices apart.
