@@ -148,10 +148,10 @@ where
     supervisor
         .watch(descriptor.as_fd(), Event::Signal)
         .map_err(Error::system("watch signals"))?;
-    let (status, kernel_died) = attend(&mut supervisor, &descriptor, &kernel, command_pid)?;
+    let (status, mut kernel_died) = attend(&mut supervisor, &descriptor, &kernel, command_pid)?;
     let left_behind = !supervisor.is_deserted();
     if let Some(connection) = supervisor.into_kernel() {
-        kernel.end(&connection);
+        kernel_died |= kernel.end(&connection);
     }
     drop(folder);
     let counters = slots.counters();
@@ -262,8 +262,9 @@ impl Kernel {
         }
     }
 
-    /// Tells the process that the command has ended, and gives it two seconds for its last words.
-    fn end(&self, connection: &OwnedFd) {
+    /// Tells the process that the command has ended, and gives it two seconds for its last word. Whether it had ended before: the
+    /// real kernel may be slow to close what a killed process had open, but there is no word then.
+    fn end(&self, connection: &OwnedFd) -> bool {
         let _ = rustix::net::shutdown(connection, rustix::net::Shutdown::Write);
         let mut wait = [PollFd::new(connection, PollFlags::IN)];
         let two_seconds = Timespec {
@@ -272,9 +273,20 @@ impl Kernel {
         };
         if !poll(&mut wait, Some(&two_seconds)).is_ok_and(|ready| ready > 0) {
             let _ = sys::kill(self.pid, libc::SIGKILL);
+        } else if matches!(
+            sys::recv(connection.as_fd(), &mut [0; 4], 0),
+            Ok(0) | Err(_)
+        ) {
+            self.say_that_it_ended();
+            return true;
         }
         // It ends by itself now. Waiting would be waiting for the real kernel to remove its network devices.
         let _ = sys::wait(self.pid, libc::WNOHANG);
+        false
+    }
+
+    fn say_that_it_ended(&self) {
+        eprintln!("userlink: {}", Error::KernelDied(self.how_it_ended()));
     }
 }
 
@@ -401,7 +413,7 @@ fn kernel_ended(supervisor: &mut Supervisor, kernel: &Kernel) -> bool {
     });
     if ended {
         supervisor.kernel_gone();
-        eprintln!("userlink: {}", Error::KernelDied(kernel.how_it_ended()));
+        kernel.say_that_it_ended();
     }
     ended
 }

@@ -158,6 +158,22 @@ exit 3",
     }
 }
 
+/// The command is faster than the real kernel, which takes the killed process apart.
+#[test]
+fn a_machine_that_is_killed_by_the_last_command_is_missed() {
+    for machine in users() {
+        let ran = machine.run(
+            r"
+echo '7 8' > /sys/bus/netdevsim/new_device
+machine=$(tr ' ' '\n' </proc/$PPID/task/$PPID/children | grep . | grep -vx $$)
+kill -KILL $machine
+exit 3",
+        );
+        assert_eq!(ran.code, 3, "{}", ran.tail());
+        assert!(ran.err.contains("ended early"), "{}", ran.tail());
+    }
+}
+
 #[test]
 fn a_network_device_leads_to_its_device() {
     prints(
