@@ -1,13 +1,13 @@
 //! The control socket of a running machine: how `userlink dmesg` and its kin reach the kernel process.
 //!
 //! The socket lies in a folder of its own, `${TMPDIR:-/tmp}/userlink-UID/PID/ctl`, that only its owner may enter, and its
-//! path is in [`VARIABLE`] for the whole process tree. Only the owner and root are answered (`SO_PEERCRED`). A request is
+//! path is in [`VARIABLE`] for the whole process tree. Where another PID namespace has a machine of that number, it is `PID.N`. Only the owner and root are answered (`SO_PEERCRED`). A request is
 //! one line, the verb and its arguments; the answer is `ok` and a newline, then what the verb writes until the end of
 //! file, or `error`, a space, and one line of text.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockdep::Mutex;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::client::lock;
 use crate::error::Error;
@@ -38,6 +39,9 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// A child that inherits the value must not remove it.
     owner: u32,
+    /// The folder itself, locked (`flock(2)`) as long as the machine lives: others see by it whether it does, also from another PID
+    /// namespace.
+    _lives: File,
 }
 
 impl Folder {
@@ -56,7 +60,7 @@ impl Folder {
 
     fn create_in(ours: &Path, uid: u32) -> Option<Self> {
         let owner = std::process::id();
-        let path = ours.join(owner.to_string());
+        let mut namesakes = 0;
         // A machine that ends takes the user's folder with it if it was the last: then once more.
         for _ in 0..100 {
             let _ = fs::DirBuilder::new().mode(0o700).create(ours);
@@ -68,10 +72,31 @@ impl Folder {
                 _ => return None,
             }
             sweep(ours);
+            let path = ours.join(match namesakes {
+                0 => owner.to_string(),
+                more => format!("{owner}.{more}"),
+            });
             match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return None,
-                _ => return Some(Self { path, owner }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    namesakes += 1;
+                    continue;
+                }
+                Err(_) => return None,
+                Ok(()) => {}
+            }
+            let Ok(lives) = File::open(&path) else {
+                continue; // somebody has swept it before it was locked
+            };
+            let _ = flock(&lives, FlockOperation::LockExclusive);
+            let there =
+                fs::metadata(&path).and_then(|now| Ok(now.ino() == lives.metadata()?.ino()));
+            if there.unwrap_or(false) {
+                return Some(Self {
+                    path,
+                    owner,
+                    _lives: lives,
+                });
             }
         }
         None
@@ -97,24 +122,26 @@ const FILES: [&str; 2] = ["ctl", "modprobe.conf"];
 fn sweep(ours: &Path) {
     for entry in fs::read_dir(ours).into_iter().flatten().flatten() {
         let path = entry.path();
-        let lives = Path::new("/proc").join(entry.file_name()).exists();
-        let ourselves = path.ends_with(std::process::id().to_string());
-        if !lives || ourselves {
-            for file in FILES {
-                let _ = fs::remove_file(path.join(file));
-            }
-            let _ = fs::remove_dir(path);
+        let Ok(folder) = File::open(&path) else {
+            continue;
+        };
+        if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove(&path);
         }
     }
+}
+
+fn remove(path: &Path) {
+    for file in FILES {
+        let _ = fs::remove_file(path.join(file));
+    }
+    let _ = fs::remove_dir(path);
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         if self.owner == std::process::id() {
-            for file in FILES {
-                let _ = fs::remove_file(self.path.join(file));
-            }
-            let _ = fs::remove_dir(&self.path);
+            remove(&self.path);
             if let Some(ours) = self.path.parent() {
                 let _ = fs::remove_dir(ours); // only if no other machine is there
             }
@@ -289,6 +316,23 @@ pub fn request(path: &Path, line: &str, out: &mut dyn Write) -> Result<(), Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_of_another_pid_namespace_keeps_its_folder() {
+        let uid = rustix::process::geteuid().as_raw();
+        let ours = std::env::temp_dir().join(format!("userlink-folders-{}", std::process::id()));
+        let [one, other] = [(); 2].map(|()| Folder::create_in(&ours, uid).unwrap());
+        assert_ne!(one.path, other.path);
+        fs::write(one.socket(), "").unwrap();
+        // It was killed.
+        let killed = ours.join("4000000");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join("ctl"), "").unwrap();
+        let last = Folder::create_in(&ours, uid).unwrap();
+        assert!(one.socket().exists() && !killed.exists());
+        drop((one, other, last));
+        assert!(!ours.exists());
+    }
 
     #[test]
     fn answers_verbs_and_refuses_others() {
