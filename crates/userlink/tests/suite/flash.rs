@@ -111,3 +111,32 @@ userlink run --clock virtual --firmware "$PWD" -- sh commands
         assert!(ran.err.contains(&text), "{text}: {}", ran.tail());
     }
 }
+
+/// Who removes a device waits for what is written to its flash.
+#[test]
+fn a_device_that_is_being_flashed_goes_afterwards() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .outside(
+            r#"
+cd "$(mktemp -d)" && echo firmware > new.bin || exit 1
+cat > commands <<'END'
+bus=/sys/bus/netdevsim
+echo 10 > $bus/new_device
+devlink monitor >seen & monitor=$!
+until grep -q 10 seen; do sleep 0.05; devlink dev param set netdevsim/netdevsim10 name max_macs value 3 cmode driverinit; done
+(devlink dev flash netdevsim/netdevsim10 file new.bin >out; echo flashed: $? >flashed) & flash=$!
+until grep -q Flashing seen; do sleep 0.05; done
+[ -e flashed ] && echo too late
+echo 10 > $bus/del_device; echo removed: $?
+wait $flash; kill $monitor
+cat flashed; devlink dev show
+END
+userlink run --device none --firmware "$PWD" -- sh commands
+"#,
+        )
+        .good();
+    assert_eq!(ran.out, "removed: 0\nflashed: 0\n", "{}", ran.tail());
+}
