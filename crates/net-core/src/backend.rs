@@ -70,8 +70,12 @@ impl NetCore {
         match backend.connect([plug(one)?, plug(other)?]) {
             Ok(cable) => Some(cable),
             Err(errno) => {
-                let text = format_args!("cannot be connected to {}: {errno}", other.name());
-                one.log(self, Level::Warning, text);
+                let name = other.name();
+                one.log(
+                    self,
+                    Level::Warning,
+                    format_args!("cannot be connected to {name}: {errno}"),
+                );
                 None
             }
         }
