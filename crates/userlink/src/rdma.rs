@@ -12,7 +12,7 @@ use rdma::nldev::{self, Answer, Asker};
 use sandbox::{ClientSocket, Sender, Session};
 
 use crate::machine::Machine;
-use crate::session::{Options, Queue};
+use crate::session::answering_socket;
 
 /// Where the indexes of the machine's devices begin for who sees the real kernel's, too.
 const BESIDE_REAL_ONES: u32 = 1 << 16;
@@ -28,18 +28,10 @@ pub(crate) struct RdmaSession {
 
 impl RdmaSession {
     pub(crate) fn new(machine: Arc<Machine>, client: Arc<ClientSocket>) -> Self {
-        let socket = genl::Socket::new(
-            genl::NetId(client.netns_cookie()),
-            Arc::new(Options(Arc::clone(&client))),
-            Box::new(Queue {
-                client: Arc::clone(&client),
-                capture: None,
-            }),
-        );
         Self {
+            socket: answering_socket(&client),
             machine,
             client,
-            socket,
             has_upstream: OnceCell::new(),
         }
     }

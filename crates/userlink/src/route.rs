@@ -16,7 +16,7 @@ use netlink::{ExtAck, genl};
 use sandbox::{ClientSocket, Sender, Session};
 
 use crate::machine::Machine;
-use crate::session::{Options, Queue};
+use crate::session::answering_socket;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_SETLINK: u16 = 19;
@@ -58,18 +58,10 @@ pub(crate) struct RouteSession {
 
 impl RouteSession {
     pub(crate) fn new(machine: Arc<Machine>, client: Arc<ClientSocket>) -> Self {
-        let socket = genl::Socket::new(
-            genl::NetId(client.netns_cookie()),
-            Arc::new(Options(Arc::clone(&client))),
-            Box::new(Queue {
-                client: Arc::clone(&client),
-                capture: None,
-            }),
-        );
         Self {
+            socket: answering_socket(&client),
             machine,
             client,
-            socket,
         }
     }
 

@@ -91,9 +91,9 @@ impl Drop for ClientSession {
 }
 
 /// The way to a client.
-pub(crate) struct Queue {
-    pub(crate) client: Arc<ClientSocket>,
-    pub(crate) capture: Option<Arc<Capture>>,
+struct Queue {
+    client: Arc<ClientSocket>,
+    capture: Option<Arc<Capture>>,
 }
 
 impl Transport for Queue {
@@ -110,8 +110,20 @@ impl Transport for Queue {
     }
 }
 
+/// What knows the options of a client's socket and answers on it, for families that are not generic netlink.
+pub(crate) fn answering_socket(client: &Arc<ClientSocket>) -> genl::Socket {
+    genl::Socket::new(
+        NetId(client.netns_cookie()),
+        Arc::new(Options(Arc::clone(client))),
+        Box::new(Queue {
+            client: Arc::clone(client),
+            capture: None,
+        }),
+    )
+}
+
 /// The options of a client's socket, which the supervisor writes into shared memory.
-pub(crate) struct Options(pub(crate) Arc<ClientSocket>);
+struct Options(Arc<ClientSocket>);
 
 impl genl::Options for Options {
     fn portid(&self) -> u32 {
