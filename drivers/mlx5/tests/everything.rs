@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -109,18 +111,7 @@ fn the_origins_scenario_in_the_middle_of_everything() {
     let rounds = std::env::var("MLX5_ROUNDS").ok();
     let rounds = rounds.map_or(FEW, |rounds| rounds.parse().unwrap());
     let machine = Machine::new(KernelVersion::DEFAULT);
-    let module = Module::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        Config::default(),
-    );
-    let mut held = Held::root();
-    module.load(&mut held).unwrap();
-    let address = "0000:00:09.0".parse().unwrap();
-    module
-        .plug(&mut held, address, Profile::connectx_7())
-        .unwrap();
+    let module = support::plug(&machine, Config::default(), Profile::connectx_7());
     let test = Test {
         machine: Arc::clone(&machine),
         module: Arc::clone(&module),
@@ -149,6 +140,7 @@ fn the_origins_scenario_in_the_middle_of_everything() {
     let violations = lockdep::order::check_observed();
     assert!(violations.is_empty(), "{violations:#?}");
 
+    let mut held = Held::root();
     test.module.unload(&mut held).unwrap();
     let start = Instant::now();
     // What tells of changes of nested instances may still run.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
 use driver_testkit::client::Value;
@@ -36,16 +38,7 @@ fn host_with(kernel: KernelVersion, profile: Profile) -> Host {
         udev_names: true,
         ..Config::default()
     };
-    let module = Module::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        config,
-    );
-    let mut held = Held::root();
-    module.load(&mut held).unwrap();
-    let address = "0000:00:09.0".parse().unwrap();
-    module.plug(&mut held, address, profile).unwrap();
+    let module = support::plug(&machine, config, profile);
     Host { machine, module }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
 use driver_testkit::client::{Answer, Value};
@@ -28,18 +30,7 @@ struct Host {
 impl Host {
     fn new(kernel: KernelVersion) -> Self {
         let machine = Machine::new(kernel);
-        let module = Module::new(
-            machine.driver_core.clone(),
-            machine.net_core.clone(),
-            machine.devlink.clone(),
-            Config::default(),
-        );
-        let mut held = Held::root();
-        module.load(&mut held).unwrap();
-        let address = "0000:00:09.0".parse().unwrap();
-        module
-            .plug(&mut held, address, Profile::connectx_7())
-            .unwrap();
+        let module = support::plug(&machine, Config::default(), Profile::connectx_7());
         Host { machine, module }
     }
 

@@ -7,6 +7,8 @@ mod ends;
 mod functions_on_the_bus;
 mod modes;
 mod sub_functions;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,16 +35,7 @@ fn host_with(kernel: KernelVersion, profile: Profile) -> Host {
         udev_names: true,
         ..Config::default()
     };
-    let module = Module::new(
-        machine.driver_core.clone(),
-        machine.net_core.clone(),
-        machine.devlink.clone(),
-        config,
-    );
-    let mut held = Held::root();
-    module.load(&mut held).unwrap();
-    let address = "0000:00:09.0".parse().unwrap();
-    module.plug(&mut held, address, profile).unwrap();
+    let module = support::plug(&machine, config, profile);
     Host { machine, module }
 }
 
