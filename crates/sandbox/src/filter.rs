@@ -155,8 +155,9 @@ fn program(wanted: Wanted) -> Vec<Instruction> {
             ]),
         ),
     ];
-    // Rare, and what is mounted stands in the caller's memory.
+    // Rare, and what is mounted stands in the caller's memory, or is behind a descriptor.
     calls.push((libc::SYS_mount, vec![TRAP]));
+    calls.push((libc::SYS_move_mount, vec![TRAP]));
     if wanted.dummies {
         // Without flags, as all send who may mean a netlink socket: others have at least the one that spares them a signal.
         calls.push((

@@ -291,6 +291,7 @@ impl Supervisor {
         match call.nr {
             libc::SYS_socket => self.socket(&call),
             libc::SYS_mount => self.mount(&call),
+            libc::SYS_move_mount => self.move_mount(&call),
             libc::SYS_recvmsg | libc::SYS_recvmmsg | libc::SYS_recvfrom => self.receive(&call),
             libc::SYS_sendto => self.send(&call),
             libc::SYS_sendmsg => self.send_message(&call),

@@ -37,10 +37,24 @@ fn hold(directory: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 /// `ENODEV` when there is none.
 pub(crate) fn open_sysfs(path: &str) -> Result<OwnedFd> {
     let sys = hold(rustix::fs::CWD, path)?;
-    match rustix::fs::fstatfs(&sys)?.f_type as i64 {
-        SYSFS_MAGIC => Ok(sys),
+    check_sysfs(sys.as_fd())?;
+    Ok(sys)
+}
+
+fn check_sysfs(file: BorrowedFd<'_>) -> Result<()> {
+    match rustix::fs::fstatfs(file)?.f_type as i64 {
+        SYSFS_MAGIC => Ok(()),
         _ => Err(Errno::NODEV),
     }
+}
+
+/// Whether `sys` is the root of a sysfs on which nothing of ours is mounted.
+///
+/// # Errors
+/// What says that it is not.
+pub(crate) fn check_bare(sys: BorrowedFd<'_>) -> Result<()> {
+    check_sysfs(sys)?;
+    check_sysfs(hold(sys, "bus")?.as_fd())
 }
 
 /// A copy of the mount at `directory`/`path` from there down, mounted nowhere yet.

@@ -114,6 +114,43 @@ refused",
     );
 }
 
+/// Also where the mount has a descriptor before it has a place. It shows the real files until then, and ours once only after it has
+/// been moved.
+#[test]
+fn a_sysfs_of_the_new_mount_calls_has_the_files() {
+    prints(
+        r#"
+mounts="python3 $CLIENTS/python/mounts.py"
+unshare -m sh -c "umount -l /sys && $mounts sysfs /sys && ls -d /sys/bus/netdevsim/devices/netdevsim1 && ls /sys/kernel/debug && grep -c ' /sys .*nosuid' /proc/self/mountinfo"
+unshare -m sh -c "mount -t tmpfs x /media && cd /media && mkdir a b && ln -s a c && $mounts sysfs c b && ls a && ls -d b/bus/netdevsim && umount -R b && ls b"
+unshare -Urmn sh -c "$mounts sysfs /sys && ls -d /sys/bus/netdevsim"
+ip netns add n1
+ip netns exec n1 sh -c "echo 10 > /sys/bus/netdevsim/new_device; $mounts sysfs /media && ls /media/class/net /media/devices/netdevsim10/net"
+unshare -m sh -c "$mounts sysfs /nowhere 2>&1; $mounts tmpfs /media; ls /media"
+setpriv --bounding-set=-sys_admin sh -c "$mounts sysfs /media 2>&1"
+"#,
+        "no yes
+/sys/bus/netdevsim/devices/netdevsim1
+netdevsim
+1
+no yes
+yes
+b/bus/netdevsim
+no yes
+/sys/bus/netdevsim
+no yes
+/media/class/net:
+eni10np1
+lo
+
+/media/devices/netdevsim10/net:
+eni10np1
+No such file or directory
+no no
+Operation not permitted",
+    );
+}
+
 #[test]
 fn modules_are_loaded_and_unloaded() {
     prints(
