@@ -139,6 +139,8 @@ pub(crate) enum ClockAction {
 ///
 /// `fault FAULT` adds a fault (see `userlink run --help`), `fault` lists them, `fault clear` ends them;
 /// `vfs ADDRESS COUNT` gives a PCI function virtual ones; `fw-reset ADDRESS` is a firmware reset by another host;
+/// `host ADDRESS vfs COUNT` is the host behind a DPU's function that writes its `sriov_numvfs`, and
+/// `host ADDRESS driver unload` (or `load`) that it lets go of its physical function;
 /// `syndrome FUNCTION NUMBER [fatal]` is one that the function's firmware raises.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use anyhow::Error;
 use driver_core::pci;
 use lockdep::order::Held;
+use mlx5::core_dev::CoreDev;
 use mlx5::{FaultSpec, Module};
+use rustix::io::Errno;
 use sandbox::KernelSide;
 
 use crate::args::Ctl;
@@ -25,7 +27,7 @@ pub(crate) fn ctl(args: &Ctl) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers the verbs `fault`, `vfs`, `fw-reset` and `syndrome` from now on.
+/// Answers the verbs `fault`, `vfs`, `host`, `fw-reset` and `syndrome` from now on.
 pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
     let module = Arc::clone(mlx5);
     side.control().verb("fault", move |words, out| {
@@ -50,9 +52,7 @@ pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
         let [address, count] = words else {
             return Err("expected: vfs ADDRESS COUNT".into());
         };
-        let count = count
-            .parse()
-            .map_err(|_| format!("`{count}` is not a number of virtual functions"))?;
+        let count = number_of_vfs(count)?;
         let device = module
             .driver_core()
             .pci()
@@ -65,13 +65,31 @@ pub(crate) fn serve(side: &KernelSide, mlx5: &Arc<Module>) {
         let [address] = words else {
             return Err("expected: fw-reset ADDRESS".into());
         };
-        let dev = module
-            .function(address)
-            .ok_or_else(|| format!("mlx5_core has no function {address}"))?;
-        module.remote_firmware_reset(&dev);
+        module.remote_firmware_reset(&function(&module, address)?);
         Ok(())
     });
+    serve_host(side, mlx5);
     serve_syndrome(side, mlx5);
+}
+
+/// Answers `host ADDRESS vfs COUNT` and `host ADDRESS driver load|unload`: what is done on the host behind a DPU's function.
+fn serve_host(side: &KernelSide, mlx5: &Arc<Module>) {
+    let module = Arc::clone(mlx5);
+    side.control().verb("host", move |words, _| match words {
+        [address, "vfs", count] => {
+            let count = number_of_vfs(count)?;
+            let dev = function(&module, address)?;
+            module.host_vfs(&dev, count).map_err(|errno| match errno {
+                Errno::NOENT => "the host cannot use its function now".into(),
+                errno => text(errno),
+            })
+        }
+        [address, "driver", done @ ("load" | "unload")] => {
+            let dev = function(&module, address)?;
+            module.host_driver(&dev, *done == "load").map_err(text)
+        }
+        _ => Err("expected: host ADDRESS vfs COUNT, or host ADDRESS driver load|unload".into()),
+    });
 }
 
 /// Answers `syndrome ADDRESS NUMBER [fatal]`: the firmware of a function raises a syndrome.
@@ -83,9 +101,7 @@ fn serve_syndrome(side: &KernelSide, mlx5: &Arc<Module>) {
             [name, number, "fatal"] => (name, number, true),
             _ => return Err("expected: syndrome FUNCTION NUMBER [fatal]".into()),
         };
-        let dev = module
-            .function(name)
-            .ok_or_else(|| format!("mlx5_core has no function {name}"))?;
+        let dev = function(&module, name)?;
         let digits = number.trim_start_matches("0x");
         let syndrome = u8::from_str_radix(digits, 16)
             .map_err(|_| format!("`{number}` is not a syndrome like 0x10"))?;
@@ -93,6 +109,18 @@ fn serve_syndrome(side: &KernelSide, mlx5: &Arc<Module>) {
             .raise_syndrome(&mut Held::root(), &dev, syndrome, fatal)
             .map_err(text)
     });
+}
+
+fn function(module: &Module, name: &str) -> Result<Arc<CoreDev>, String> {
+    module
+        .function(name)
+        .ok_or_else(|| format!("mlx5_core has no function {name}"))
+}
+
+fn number_of_vfs(count: &str) -> Result<u16, String> {
+    count
+        .parse()
+        .map_err(|_| format!("`{count}` is not a number of virtual functions"))
 }
 
 fn text(error: impl ToString) -> String {

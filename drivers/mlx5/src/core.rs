@@ -22,7 +22,7 @@ use crate::fault::Fault;
 use crate::locking::DriverLocking;
 use crate::module::Module;
 use crate::params::{self, DriverInit};
-use crate::{dev, eswitch, fw_reset, health, lag, ports, resources, sf, sriov, traps};
+use crate::{dev, eswitch, fw_reset, health, host, lag, ports, resources, sf, sriov, traps};
 
 /// Mellanox.
 const VENDOR: u16 = 0x15b3;
@@ -126,6 +126,7 @@ fn remove_one(device: &mut LockedDevice<'_>) {
         return;
     };
     fw_reset::drain(&dev);
+    host::drain(&dev);
     sriov::disable(&dev, device);
     uninit_one(&dev, device.held());
     shd_uninit(&dev, device.held());

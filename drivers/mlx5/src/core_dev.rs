@@ -14,10 +14,11 @@ use rustix::io::Errno;
 
 use crate::dev::Parts;
 use crate::devcom::Component;
-use crate::eswitch::Eswitch;
+use crate::eswitch::{self, Eswitch};
 use crate::firmware::Firmware;
 use crate::fw_reset::FwReset;
 use crate::health::Health;
+use crate::host::Host;
 use crate::lag::Lag;
 use crate::locking::DriverLocking;
 use crate::module::{Adapter, Module};
@@ -88,6 +89,8 @@ pub struct CoreDev {
     firmware: Arc<Firmware>,
     /// `None` but for a physical function.
     pub(crate) fw_reset: Option<FwReset>,
+    /// `None` but for an embedded function.
+    host: Option<Host>,
     /// The firmware has been started for the function.
     pub(crate) set_up: AtomicBool,
     pub(crate) lag: lockdep::Mutex<Option<Arc<Lag>>>,
@@ -195,6 +198,7 @@ impl CoreDev {
             settings: Settings::new(&profile),
             firmware,
             fw_reset: is_pf.then(|| FwReset::new(module, this)),
+            host: (is_pf && profile.eswitch.embedded_cpu).then(|| Host::new(module, this)),
             set_up: AtomicBool::new(false),
             module: Arc::clone(module),
             device: Arc::clone(device),
@@ -268,7 +272,11 @@ impl CoreDev {
     pub(crate) fn permanent_mac(&self) -> [u8; 6] {
         let (owner, vport) = match &self.kind {
             Kind::Pf => return self.profile.mac(self.index),
-            Kind::Vf { pf, number } => (pf.upgrade(), number + 1),
+            Kind::Vf { pf, number } => {
+                let pf = pf.upgrade();
+                let vport = pf.as_ref().map_or(0, |pf| eswitch::own_vf(pf, *number).1);
+                (pf, vport)
+            }
             Kind::Sf { parent, fn_id, .. } => (parent.upgrade(), *fn_id),
         };
         let vport = owner
@@ -309,6 +317,11 @@ impl CoreDev {
     /// The eswitch; `None` but for a physical function.
     pub fn eswitch(&self) -> Option<&Eswitch> {
         self.eswitch.as_ref()
+    }
+
+    /// The host behind it; `None` but for an embedded function.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// The sub-functions; `None` but for a physical function.

@@ -23,10 +23,12 @@ use crate::locking::DriverLocking;
 use crate::profile::Profile;
 use crate::{lag, rep, sf};
 
+mod functions;
 pub(crate) mod mode;
 mod port;
 mod vport;
 
+pub(crate) use functions::{host_vfs_changed, own_vf};
 pub use vport::{Vport, VportKind};
 
 /// The vport number of the uplink, the port with the connector (`MLX5_VPORT_UPLINK`).
@@ -77,7 +79,10 @@ struct State {
     encap: bool,
     /// The switch is enabled (`MLX5_ESW_FDB_CREATED`).
     fdb_created: bool,
+    /// Virtual functions: the function's own, or where it is an embedded one the host's.
     num_vfs: u16,
+    /// Virtual functions of an embedded function's own.
+    num_ec_vfs: u16,
 }
 
 /// `DEVLINK_ESWITCH_INLINE_MODE_*`
@@ -120,6 +125,7 @@ impl Eswitch {
                     encap: true,
                     fdb_created: false,
                     num_vfs: 0,
+                    num_ec_vfs: 0,
                 },
             ),
             vports: lockdep::Mutex::named("&esw->vports", BTreeMap::new()),
@@ -170,21 +176,12 @@ impl Eswitch {
         enabled.cloned().collect()
     }
 
-    /// The vport of a virtual function.
-    pub(crate) fn vf_vport(&self, profile: &Profile, vf: u16) -> Arc<Vport> {
-        self.vport_or_new(VportKind::Vf(vf), vf + 1, profile)
-    }
-
-    pub(crate) fn vport_or_new(
-        &self,
-        kind: VportKind,
-        number: u16,
-        profile: &Profile,
-    ) -> Arc<Vport> {
+    /// The vport of this number, which is `kind`'s; a new one has the function's own settings.
+    pub(crate) fn vport_or_new(&self, kind: VportKind, number: u16, dev: &CoreDev) -> Arc<Vport> {
         let mut vports = self.vports();
         let vport = vports
             .entry(number)
-            .or_insert_with(|| Arc::new(Vport::new(number, kind, profile)));
+            .or_insert_with(|| Arc::new(Vport::new(number, kind, dev)));
         Arc::clone(vport)
     }
 
@@ -271,8 +268,8 @@ pub(crate) fn enable<H: Before<DriverLock>>(
         if !change.esw.state().fdb_created {
             return change.enable_locked(num_vfs);
         }
-        change.load_vf_vports(num_vfs)?;
-        change.esw.state().num_vfs = num_vfs;
+        change.load_own_vf_vports(num_vfs)?;
+        change.esw.set_num_own_vfs(dev, num_vfs);
         Ok(())
     });
     lag::enable_change(dev, held);
@@ -288,22 +285,22 @@ pub(crate) fn disable_sriov<H: Before<DriverLock>>(
 ) {
     let Some(esw) = dev.eswitch() else { return };
     // Called twice when the driver goes; the second call has nothing to do.
-    let num_vfs = esw.num_vfs();
-    if num_vfs == 0 && !clear_vf {
+    let num_vfs = esw.num_own_vfs(dev);
+    if num_vfs == 0 && esw.num_vfs() == 0 && !clear_vf {
         return;
     }
     dev.info(format_args!("E-Switch: Unload vfs: {}", status(dev)));
     with_reps(dev, objects, held, |change| {
-        change.unload_vf_vports(num_vfs);
+        change.unload_own_vf_vports(num_vfs);
         if clear_vf {
             let mut vports = change.esw.vports();
-            vports.retain(|_, vport| !matches!(vport.kind(), VportKind::Vf(_)));
+            vports.retain(|_, vport| !esw.is_own_vf(dev, vport));
         }
     });
     if esw.mode() == Mode::Legacy {
         with_reps(dev, objects, held, |change| change.disable_locked());
     }
-    esw.state().num_vfs = 0;
+    esw.set_num_own_vfs(dev, 0);
 }
 
 /// Back to legacy mode with nothing in it (`eswitch.c: mlx5_eswitch_disable`).
@@ -325,16 +322,16 @@ pub(crate) fn disable<H: Before<DriverLock>>(
 impl Change<'_, '_, '_, '_> {
     /// `eswitch.c: mlx5_eswitch_enable_locked`
     fn enable_locked(&mut self, num_vfs: u16) -> Result<(), Errno> {
-        let mode = {
-            let mut state = self.esw.state();
-            state.num_vfs = num_vfs;
-            state.mode
-        };
+        self.update_num_of_vfs(num_vfs);
+        let mode = self.esw.mode();
         match mode {
-            Mode::Legacy => self.legacy_enable(num_vfs),
-            Mode::Offloads => self.offloads_enable(num_vfs)?,
+            Mode::Legacy => self.enable_pf_vf_vports()?,
+            Mode::Offloads => self.offloads_enable()?,
         }
         self.esw.state().fdb_created = true;
+        if let Some(host) = self.dev.host().filter(|_| mode == Mode::Offloads) {
+            host.listen();
+        }
         self.dev
             .info(format_args!("E-Switch: Enable: {}", status(self.dev)));
         Ok(())
@@ -344,6 +341,9 @@ impl Change<'_, '_, '_, '_> {
     fn disable_locked(&mut self) {
         // Its users leave before it does (`mlx5_esw_mode_change_notify`).
         sf::del_all(self);
+        if let Some(host) = self.dev.host() {
+            host.ignore();
+        }
         self.dev
             .info(format_args!("E-Switch: Disable: {}", status(self.dev)));
         let (was_enabled, mode) = {
@@ -353,84 +353,23 @@ impl Change<'_, '_, '_, '_> {
         if was_enabled && mode == Mode::Offloads {
             self.offloads_disable();
         } else if was_enabled {
-            for vport in self.esw.enabled() {
-                vport.set_enabled(false);
-            }
-        }
-    }
-
-    /// `esw/legacy.c: esw_legacy_enable`: every vport works, nothing shows.
-    fn legacy_enable(&mut self, num_vfs: u16) {
-        let profile = self.dev.profile();
-        let pf = self
-            .esw
-            .vport_or_new(VportKind::HostPf, VPORT_HOST_PF, profile);
-        pf.set_enabled(true);
-        for vf in 0..num_vfs {
-            self.esw.vf_vport(profile, vf).set_enabled(true);
+            self.disable_pf_vf_vports();
         }
     }
 
     /// `eswitch_offloads.c: esw_offloads_enable`
-    fn offloads_enable(&mut self, num_vfs: u16) -> Result<(), Errno> {
+    fn offloads_enable(&mut self) -> Result<(), Errno> {
         self.dev.info(format_args!(
             "E-Switch: Supported tc chains and prios offload"
         ));
         rep::uplink_load(self.dev);
-        let loaded = self
-            .load_host_pf_vport()
-            .and_then(|()| self.load_vf_vports(num_vfs));
-        if loaded.is_err() {
-            self.unload_host_pf_vport();
-        }
-        loaded
+        self.enable_pf_vf_vports()
     }
 
     /// `eswitch_offloads.c: esw_offloads_disable`
     fn offloads_disable(&mut self) {
-        let num_vfs = self.esw.num_vfs();
-        self.unload_vf_vports(num_vfs);
-        self.unload_host_pf_vport();
+        self.disable_pf_vf_vports();
         rep::uplink_unload(self.dev);
-    }
-
-    /// The physical function of the host, which only an embedded function can see.
-    fn load_host_pf_vport(&mut self) -> Result<(), Errno> {
-        if !self.dev.is_ecpf() {
-            return Ok(());
-        }
-        let profile = self.dev.profile();
-        let vport = self
-            .esw
-            .vport_or_new(VportKind::HostPf, VPORT_HOST_PF, profile);
-        self.load_vport(&vport)
-    }
-
-    fn unload_host_pf_vport(&mut self) {
-        if let Some(vport) = self.esw.vport(VPORT_HOST_PF) {
-            self.unload_vport(&vport);
-        }
-    }
-
-    /// `eswitch.c: mlx5_eswitch_load_vf_vports`
-    fn load_vf_vports(&mut self, num_vfs: u16) -> Result<(), Errno> {
-        for vf in 0..num_vfs {
-            let vport = self.esw.vf_vport(self.dev.profile(), vf);
-            if let Err(errno) = self.load_vport(&vport) {
-                self.unload_vf_vports(vf);
-                return Err(errno);
-            }
-        }
-        Ok(())
-    }
-
-    /// `eswitch.c: mlx5_eswitch_unload_vf_vports`: those that are enabled.
-    fn unload_vf_vports(&mut self, num_vfs: u16) {
-        for vf in 0..num_vfs {
-            if let Some(vport) = self.esw.vport(vf + 1) {
-                self.unload_vport(&vport);
-            }
-        }
     }
 
     /// A vport begins to work; in switchdev mode with a port and a representor (`eswitch.c: mlx5_eswitch_load_vport`).
@@ -477,7 +416,8 @@ fn status(dev: &CoreDev) -> String {
     };
     let (vfs, active) = (esw.num_vfs(), esw.enabled().len());
     if dev.module().kernel_is_at_least(6, 5) {
-        format!("mode({mode}), nvfs({vfs}), necvfs(0), active vports({active})")
+        let ec_vfs = esw.state().num_ec_vfs;
+        format!("mode({mode}), nvfs({vfs}), necvfs({ec_vfs}), active vports({active})")
     } else {
         format!("mode({mode}), nvfs({vfs}), active vports({active})")
     }

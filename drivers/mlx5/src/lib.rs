@@ -21,6 +21,7 @@
 //! | [`devcom`] | what ties the functions of one adapter together | `lib/devcom.c` |
 //! | [`eswitch`] | the embedded switch: vports, their ports, the modes | `eswitch.c`, `eswitch_offloads.c`, `esw/devlink_port.c` |
 //! | `rep` | representors | `en_rep.c` |
+//! | `host` | the host on the other side of a DPU | the firmware, `ecpf.c`, `eswitch_offloads.c` |
 //! | [`sriov`] | virtual functions | `sriov.c` |
 //! | [`sf`] | sub-functions, both ends | `sf/` |
 //! | `firmware` | the firmware: its versions, its update | on the card |
@@ -46,6 +47,7 @@ mod firmware;
 pub mod fw_flash;
 pub mod fw_reset;
 mod health;
+mod host;
 pub mod lag;
 pub mod locking;
 pub mod module;

@@ -19,7 +19,6 @@ use crate::devcom::Devcom;
 use crate::fault::Faults;
 use crate::firmware::Firmware;
 use crate::fw_reset;
-use crate::health;
 use crate::locking::DriverLocking;
 use crate::netdev::EthDriver;
 use crate::other::OtherDriver;
@@ -27,6 +26,7 @@ use crate::profile::Profile;
 use crate::rdma::{RdmaDriver, is_rdma};
 use crate::rep::EthRepDriver;
 use crate::sf::SfDriver;
+use crate::{health, host};
 
 /// How the driver is to behave on this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -241,6 +241,24 @@ impl Module {
     /// and count a remote reload.
     pub fn remote_firmware_reset(&self, dev: &Arc<CoreDev>) {
         fw_reset::remote_reset(dev);
+    }
+
+    /// The host behind an embedded function sets its own function's `sriov_numvfs`; the ports follow when the firmware's event
+    /// has been handled.
+    ///
+    /// # Errors
+    /// As on the host: `ERANGE` for more than there can be, `ENOENT` while it cannot use its function, `EBUSY` when there are
+    /// some already. `ENODEV` for a function that has no host behind it.
+    pub fn host_vfs(&self, dev: &CoreDev, count: u16) -> Result<(), Errno> {
+        host::set_vfs(dev, count)
+    }
+
+    /// The host behind an embedded function loads or unloads its driver.
+    ///
+    /// # Errors
+    /// `ENODEV` for a function that has no host behind it.
+    pub fn host_driver(&self, dev: &CoreDev, loaded: bool) -> Result<(), Errno> {
+        host::set_driver(dev, loaded)
     }
 
     /// Whether another function of the same PCI device exists: udev then names the function, too.

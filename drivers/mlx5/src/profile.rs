@@ -84,6 +84,8 @@ pub struct EswitchProfile {
     pub inline_link: bool,
     /// Sub-functions of a physical function.
     pub local_sfs: u16,
+    /// Virtual functions that the host's function behind an embedded one can have.
+    pub external_vfs: u16,
     /// Sub-functions that an embedded function can make for the host's.
     pub external_sfs: u16,
     /// Virtual functions can be migrated.
@@ -214,10 +216,19 @@ impl Profile {
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    /// Vports of a function's e-switch: its virtual functions, the physical function's own and the uplink
-    /// (`mlx5/core/eswitch.c: mlx5_eswitch_init`).
+    /// Vports of a function's e-switch that are always there: its virtual functions' or, where it is an embedded one, the
+    /// host's, the physical function's own and the uplink (`mlx5/core/eswitch.c: mlx5_eswitch_init`).
     pub fn total_vports(&self) -> u32 {
-        u32::from(self.total_vfs) + 2
+        let vfs = match self.eswitch.embedded_cpu {
+            true => self.eswitch.external_vfs,
+            false => self.total_vfs,
+        };
+        u32::from(vfs) + 2
+    }
+
+    /// MAC address of the host's physical function behind embedded function `index`: they count on from the embedded ones'.
+    pub(crate) fn host_mac(&self, index: u8) -> [u8; 6] {
+        self.mac(self.physical_functions + index)
     }
 
     /// Where a physical function's virtual ones are: after all physical functions, those of the first before those of the

@@ -88,9 +88,11 @@ pub(crate) fn load(change: &mut Change<'_, '_, '_, '_>, vport: &Arc<Vport>) -> R
         .attrs()
         .and_then(devlink::PortAttrs::phys_port_name)
         .unwrap_or_default();
-    // Since version 254 udev names the representors of virtual functions by their number.
+    // Since version 254 udev names the representors of virtual functions by their number, but not those of another host.
+    let by_number = dev.module().kernel_is_at_least(6, 12);
     let suffix = match vport.kind() {
-        VportKind::Vf(vf) if dev.module().kernel_is_at_least(6, 12) => format!("r{vf}"),
+        VportKind::Vf(vf) if by_number && !dev.is_ecpf() => format!("r{vf}"),
+        VportKind::EcVf(vf) if by_number => format!("r{vf}"),
         _ => format!("n{suffix}"),
     };
     let mac = dev.module().driver_core().rng().eth_random_addr();

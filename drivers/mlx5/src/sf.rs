@@ -28,12 +28,14 @@ use crate::profile::Profile;
 
 mod dev;
 mod devlink;
+mod external;
 mod firmware;
 mod hw_table;
 mod vhca_event;
 
 pub(crate) use dev::{SfDriver, init_hca, teardown_hca};
 pub(crate) use devlink::{del_all, devlink_port_del, port_new, state_get, state_set};
+pub(crate) use external::{host_driver_changed, host_is_gone};
 pub(crate) use firmware::VhcaState;
 
 /// The id of the first sub-function in the firmware, which is its vport's number, too.

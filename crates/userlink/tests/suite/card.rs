@@ -64,6 +64,58 @@ userlink dmesg | grep -c WARNING || true
     assert_eq!(last, ["0", "0"], "{}", ran.tail());
 }
 
+/// A DPU, and what somebody does on its host.
+#[test]
+fn a_dpu_and_its_host() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine.with(&["--device", "mlx5,profile=bluefield-3"]).run(
+        r#"
+dpu=pci/0000:00:09.0
+until_shown() {
+    n=0
+    while ! devlink port show $2 | grep "$1"; do
+        n=$((n + 1)); [ $n -lt 500 ] || exit 9
+        sleep 0.01
+    done
+}
+userlink ctl host 0000:00:09.0 vfs 2
+devlink dev eswitch set $dpu mode switchdev || exit 1
+until_shown 'flavour pcipf'
+cat /sys/class/net/enp0s9f0nc1pf0/phys_port_name
+userlink ctl host 0000:00:09.0 vfs 2 || exit 2
+until_shown 'vfnum 1'
+userlink ctl host 0000:00:09.0 vfs 3
+devlink port add $dpu flavour pcisf controller 1 pfnum 0 sfnum 88 | grep flavour
+devlink port function set $dpu/229888 state active || exit 3
+until_shown 'state active opstate attached' $dpu/229888
+devlink port add $dpu flavour pcisf controller 2 pfnum 0 sfnum 89
+userlink ctl host 0000:00:09.1 guests 3
+"#,
+    );
+    for line in [
+        "pci/0000:00:09.0/196608: type eth netdev enp0s9f0nc1pf0 flavour pcipf controller 1 pfnum 0 external true splittable false",
+        "c1pf0",
+        "pci/0000:00:09.0/196610: type eth netdev eth1 flavour pcivf controller 1 pfnum 0 vfnum 1 external true splittable false",
+        "pci/0000:00:09.0/229888: type eth netdev eth2 flavour pcisf controller 1 pfnum 0 sfnum 88 splittable false",
+    ] {
+        assert!(
+            ran.out.lines().any(|found| found == line),
+            "{line}: {}",
+            ran.tail()
+        );
+    }
+    for text in [
+        "userlink: the host cannot use its function now",
+        "userlink: Device or resource busy",
+        "Error: mlx5_core: Invalid controller number.",
+        "userlink: expected: host ADDRESS vfs COUNT",
+    ] {
+        assert!(ran.err.contains(text), "{text}: {}", ran.tail());
+    }
+}
+
 #[test]
 fn tools_as_root() {
     tools(Who::Root);

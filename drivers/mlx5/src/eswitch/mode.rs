@@ -128,7 +128,7 @@ fn change_mode(
         return refuse(extack, Errno::INVAL, text);
     }
     let (mut reps, mut reps_held) = esw.reps_lock.lock(held);
-    let num_vfs = esw.num_vfs();
+    let num_vfs = esw.num_own_vfs(dev);
     Change {
         dev,
         esw,

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Weak};
 
-use devlink::{Devl, Flavour, FnOpstate, FnState, Port, PortAttrs, PortOp, PortOpSet, PortOps};
+use devlink::{
+    Devl, Flavour, FnOpstate, FnState, NoPortOps, Port, PortAttrs, PortOp, PortOpSet, PortOps,
+};
 use netlink::ExtAck;
 use rustix::io::Errno;
 
@@ -11,7 +13,7 @@ use super::vport::VportInfo;
 use super::{Change, Vport, VportKind, vport_to_devlink_port_index};
 use crate::core_dev::CoreDev;
 use crate::rates::Scheduling;
-use crate::{health, resources, sf};
+use crate::{health, host, resources, sf};
 
 /// Event queues that a function needs for itself (`MLX5_ESW_MAX_CTRL_EQS`).
 const MAX_CTRL_EQS: u32 = 4;
@@ -30,13 +32,15 @@ pub(crate) fn port_register(
     let attrs = PortAttrs::new(flavour(dev, vport.kind()))
         .on_switch(&dev.profile().system_image_guid.to_le_bytes());
     let index = vport_to_devlink_port_index(dev.vhca_id(), vport.number());
-    let ops = VportOps {
-        dev: Arc::downgrade(dev),
-        vport: Arc::clone(vport),
+    let ops: Arc<dyn PortOps> = match vport.kind() {
+        // The driver has none for these.
+        VportKind::EcVf(_) => Arc::new(NoPortOps),
+        VportKind::HostPf | VportKind::Vf(_) | VportKind::Sf { .. } => Arc::new(VportOps {
+            dev: Arc::downgrade(dev),
+            vport: Arc::clone(vport),
+        }),
     };
-    let port = change
-        .objects
-        .port_register(index, Some(attrs), Arc::new(ops))?;
+    let port = change.objects.port_register(index, Some(attrs), ops)?;
     change
         .objects
         .rate_leaf_create(&port, Arc::new(Scheduling), None)?;
@@ -68,7 +72,6 @@ pub(crate) fn port_unregister(change: &mut Change<'_, '_, '_, '_>, vport: &Vport
 /// `esw/devlink_port.c: mlx5_esw_offloads_pf_vf_devlink_port_attrs_set`, `mlx5_esw_offloads_sf_devlink_port_attrs_set`
 fn flavour(dev: &CoreDev, kind: VportKind) -> Flavour {
     let pf = u16::from(dev.dev_index());
-    // An embedded function's virtual functions are those of the first host.
     let external = dev.is_ecpf();
     let host = u32::from(external);
     match kind {
@@ -82,6 +85,12 @@ fn flavour(dev: &CoreDev, kind: VportKind) -> Flavour {
             pf,
             vf,
             external,
+        },
+        VportKind::EcVf(vf) => Flavour::PciVf {
+            controller: 0,
+            pf,
+            vf,
+            external: false,
         },
         VportKind::Sf { controller, sfnum } => Flavour::PciSf {
             controller,
@@ -173,7 +182,12 @@ impl PortOps for VportOps {
         addr: &[u8],
         _extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        self.vport.info().mac = addr.try_into().map_err(|_| Errno::INVAL)?;
+        let mac: [u8; 6] = addr.try_into().map_err(|_| Errno::INVAL)?;
+        let is_multicast = mac[0] & 1 != 0;
+        if is_multicast {
+            return Err(Errno::INVAL);
+        }
+        self.vport.info().mac = mac;
         Ok(())
     }
 
@@ -188,10 +202,17 @@ impl PortOps for VportOps {
         if !self.is_pf_with_state() {
             return Err(Errno::OPNOTSUPP);
         }
-        Ok(match self.vport.info().pf_activated {
-            true => (FnState::Active, FnOpstate::Attached),
-            false => (FnState::Inactive, FnOpstate::Detached),
-        })
+        let dev = self.dev()?;
+        let host = dev.host().ok_or(Errno::NODEV)?;
+        let state = match host.is_enabled() {
+            true => FnState::Active,
+            false => FnState::Inactive,
+        };
+        let opstate = match host.is_attached() {
+            true => FnOpstate::Attached,
+            false => FnOpstate::Detached,
+        };
+        Ok((state, opstate))
     }
 
     fn fn_state_set(
@@ -208,7 +229,7 @@ impl PortOps for VportOps {
             let text = "mlx5_core: State set is not supported for VF";
             return refuse(extack, Errno::OPNOTSUPP, text);
         }
-        self.vport.info().pf_activated = state == FnState::Active;
+        host::enable_hca(&*self.dev()?, state == FnState::Active);
         Ok(())
     }
 

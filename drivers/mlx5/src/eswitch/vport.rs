@@ -6,15 +6,17 @@ use std::sync::{Arc, PoisonError};
 use devlink::{Port, Reporter};
 use net_core::Netdev;
 
-use crate::profile::Profile;
+use crate::core_dev::CoreDev;
 
 /// Whose vport it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VportKind {
     /// The host's physical function, or the function's own.
     HostPf,
-    /// The virtual function of this number.
+    /// The virtual function of this number: the function's own, or where it is an embedded one the host's.
     Vf(u16),
+    /// The virtual function of this number of an embedded function's own.
+    EcVf(u16),
     /// A sub-function.
     Sf {
         /// Of the host behind this controller; 0 is the own one.
@@ -35,8 +37,6 @@ pub(crate) struct VportInfo {
     pub(crate) ipsec_packet: bool,
     /// I/O event queues.
     pub(crate) max_io_eqs: u32,
-    /// The host's physical function may be used.
-    pub(crate) pf_activated: bool,
 }
 
 /// One vport (`struct mlx5_vport`).
@@ -53,15 +53,19 @@ pub struct Vport {
 }
 
 impl Vport {
-    pub(super) fn new(number: u16, kind: VportKind, profile: &Profile) -> Self {
+    pub(super) fn new(number: u16, kind: VportKind, dev: &CoreDev) -> Self {
+        let profile = dev.profile();
         let info = VportInfo {
-            mac: [0; 6],
+            mac: match kind {
+                // The host's function has one of its own, from the factory.
+                VportKind::HostPf => profile.host_mac(dev.dev_index()),
+                VportKind::Vf(_) | VportKind::EcVf(_) | VportKind::Sf { .. } => [0; 6],
+            },
             roce: profile.roce,
             migratable: false,
             ipsec_crypto: false,
             ipsec_packet: false,
             max_io_eqs: profile.max_io_eqs,
-            pf_activated: true,
         };
         Vport {
             number,

@@ -103,6 +103,7 @@ struct Eswitch {
     first_vhca_id: u16,
     inline_mode: InlineMode,
     local_sfs: Spanned<u16>,
+    external_vfs: Spanned<u16>,
     external_sfs: Spanned<u16>,
     migratable_vfs: bool,
     ipsec_crypto_vfs: bool,
@@ -170,11 +171,12 @@ impl File {
         expect(!serial.get_ref().is_empty(), serial, || {
             "expected a serial_number that is not empty".into()
         })?;
-        for (sfs, name) in [
+        for (functions, name) in [
             (&eswitch.local_sfs, "local_sfs"),
+            (&eswitch.external_vfs, "external_vfs"),
             (&eswitch.external_sfs, "external_sfs"),
         ] {
-            expect(*sfs.get_ref() <= 4096, sfs, || {
+            expect(*functions.get_ref() <= 4096, functions, || {
                 format!("expected {name} of at most 4096")
             })?;
         }
@@ -226,6 +228,7 @@ impl File {
                 first_vhca_id: eswitch.first_vhca_id,
                 inline_link: eswitch.inline_mode == InlineMode::Link,
                 local_sfs: eswitch.local_sfs.into_inner(),
+                external_vfs: eswitch.external_vfs.into_inner(),
                 external_sfs: eswitch.external_sfs.into_inner(),
                 migratable_vfs: eswitch.migratable_vfs,
                 ipsec_crypto_vfs: eswitch.ipsec_crypto_vfs,

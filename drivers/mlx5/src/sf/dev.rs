@@ -13,7 +13,7 @@ use lock_order::{ChildDevices, DriverLock};
 use lockdep::order::Held;
 use rustix::io::Errno;
 
-use super::{SfManager, VhcaState};
+use super::{SfManager, VhcaState, external};
 use crate::MODULE_NAME;
 use crate::core;
 use crate::core_dev::{CoreDev, Kind};
@@ -51,10 +51,8 @@ pub(super) fn state_change_handler(
     state: VhcaState,
     held: &mut Held<'_, DriverLock>,
 ) {
-    // Those of another host appear there.
-    let local = super::FIRST_FUNCTION_ID + dev.profile().eswitch.local_sfs;
-    if fn_id >= local {
-        return;
+    if external::is_external(dev, fn_id) {
+        return external::state_change_handler(dev, sf, fn_id, state);
     }
     let device = sf.devices().get(&fn_id).cloned();
     match (state, device) {

@@ -72,7 +72,7 @@ pub(crate) fn port_new(
         result => result?,
     };
     sf.table().insert(fn_id, VhcaState::Allocated);
-    let vport = esw.vport_or_new(VportKind::Sf { controller, sfnum }, fn_id, profile);
+    let vport = esw.vport_or_new(VportKind::Sf { controller, sfnum }, fn_id, dev);
     let loaded = {
         let (objects, held) = devl.parts();
         let (mut reps, mut held) = esw.reps_lock().lock(held);

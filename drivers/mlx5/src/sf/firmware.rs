@@ -58,6 +58,11 @@ impl Vhcas {
         self.lock().get(&fn_id).map(|vhca| (vhca.state, vhca.sfnum))
     }
 
+    /// The ids of all that there are.
+    pub(super) fn all(&self) -> Vec<u16> {
+        self.lock().keys().copied().collect()
+    }
+
     /// `ENABLE_HCA`, at the switch's end.
     pub(super) fn enable_hca(&self, fn_id: u16) -> Result<(), Errno> {
         self.change(fn_id, |state| match state {

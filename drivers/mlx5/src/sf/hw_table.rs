@@ -146,6 +146,17 @@ impl HwTable {
         });
     }
 
+    /// The host uses nothing any more: its places that wait for that are free (`mlx5_sf_hw_table_esw_changed_event_handler`).
+    pub(super) fn host_is_gone(&self, firmware: &Vhcas) {
+        let [_, places] = &mut *self.lock();
+        for place in 0..places.places.len() {
+            if places.places[place].is_some_and(|place| place.pending_delete) {
+                firmware.dealloc(places.first + place as u16);
+                places.free(place);
+            }
+        }
+    }
+
     /// Gives all places back (`mlx5_sf_hw_table_dealloc_all`).
     pub(super) fn dealloc_all(&self, firmware: &Vhcas) {
         for places in &mut *self.lock() {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod dpu;
 mod ends;
 mod functions_on_the_bus;
 mod modes;

@@ -1,10 +1,9 @@
 //! The eswitch's modes, and what goes with them: representors, traps, rates, a DPU's view.
 
-use mlx5::Profile;
-use netlink::{KernelVersion, attr, cmd};
+use netlink::{attr, cmd};
 use rustix::io::Errno;
 
-use super::{PF0, host, host_with, refused};
+use super::{PF0, host, refused};
 
 #[test]
 fn switchdev_makes_representors_and_legacy_takes_them() {
@@ -69,23 +68,6 @@ fn inactive_is_a_mode_of_the_newest_kernels() {
             .iter()
             .any(|line| line.ends_with("E-Switch: MPFS/FDB active"))
     );
-}
-
-#[test]
-fn a_dpu_sees_its_hosts_functions() {
-    let host = host_with(
-        KernelVersion::V7_2,
-        Profile::by_name("bluefield-3").unwrap(),
-    );
-    host.mode(PF0, 1).unwrap();
-    let ports = host.client().port_show();
-    for expected in [
-        "auxiliary/mlx5_core.eth.0/262143: type eth netdev enp0s9f0np0 flavour physical port 0 splittable false",
-        "pci/0000:00:09.0/196608: type eth netdev enp0s9f0nc1pf0 flavour pcipf controller 1 pfnum 0 splittable false",
-    ] {
-        assert!(ports.contains(&expected.to_owned()), "{ports:#?}");
-    }
-    assert_eq!(host.states(&format!("{PF0}/196608")), Some((1, 1)));
 }
 
 #[test]
