@@ -27,6 +27,7 @@
 
 pub mod backend;
 mod core;
+mod devices;
 pub mod fib;
 mod namespace;
 pub mod net;

@@ -12,6 +12,7 @@ use driver_core::{Device, Level};
 use rustix::io::Errno;
 
 use crate::backend::{NetdevFlags, RealNetdev};
+use crate::devices::Place;
 use crate::net::{Net, lock};
 use crate::notifier::NotifierBlock;
 use crate::rtnl::RtnlGuard;
@@ -151,8 +152,8 @@ pub(crate) struct NetdevState {
     /// It is waiting on the list of carrier changes.
     pub(crate) linkwatch_pending: bool,
     pub(crate) reg_state: RegState,
-    /// It is in its namespace's list.
-    pub(crate) listed: bool,
+    /// Where it is in its namespace's list, if it is there.
+    pub(crate) place: Option<Place>,
 }
 
 impl Netdev {
@@ -180,7 +181,7 @@ impl Netdev {
                     carrier_told: init.carrier,
                     linkwatch_pending: false,
                     reg_state: RegState::Uninitialized,
-                    listed: false,
+                    place: None,
                 },
             ),
             real: lockdep::Mutex::named("real netdev", None),

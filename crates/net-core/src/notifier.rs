@@ -336,7 +336,7 @@ impl RtnlGuard<'_> {
 
     /// Tells one notifier of the devices of a namespace.
     fn replay_register(&mut self, net: NetId, block: &Arc<NotifierBlock>) -> Result<(), Errno> {
-        let devices = self.net_devices(net).devices.clone();
+        let devices = self.net_devices(net).devices.all();
         for (index, dev) in devices.iter().enumerate() {
             if let Err(errno) = (block.call)(self, NetdevEvent::Register, dev) {
                 for dev in devices[..index].iter().rev() {
@@ -354,7 +354,7 @@ impl RtnlGuard<'_> {
 
     /// Tells one notifier that the devices of a namespace go.
     fn replay_unregister(&mut self, net: NetId, block: &Arc<NotifierBlock>) {
-        for dev in self.net_devices(net).devices.clone() {
+        for dev in self.net_devices(net).devices.all() {
             self.tell_going(block, &dev);
         }
     }

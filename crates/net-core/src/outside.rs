@@ -41,7 +41,7 @@ impl NetCore {
         H: Before<Rtnl>,
     {
         let mut rtnl = self.rtnl_lock(held);
-        if let Some(dev) = rtnl.find(net, |dev| dev.ifindex() == ifindex) {
+        if let Some(dev) = rtnl.dev_by_index(net, ifindex) {
             rtnl.apply(&dev, link);
         }
     }
@@ -60,7 +60,7 @@ impl NetCore {
         H: Before<Rtnl>,
     {
         let mut rtnl = self.rtnl_lock(held);
-        let Some(dev) = rtnl.find(net, |dev| dev.ifindex() == ifindex) else {
+        let Some(dev) = rtnl.dev_by_index(net, ifindex) else {
             return;
         };
         rtnl.leave(&dev);
@@ -84,7 +84,7 @@ impl NetCore {
             return;
         }
         let mut rtnl = self.rtnl_lock(held);
-        let Some(dev) = rtnl.find(net, |dev| dev.ifindex() == ifindex) else {
+        let Some(dev) = rtnl.dev_by_index(net, ifindex) else {
             return;
         };
         let place = dev.with_real(|real| real.whereabouts()).flatten();

@@ -238,11 +238,11 @@ impl RtnlGuard<'_> {
 
     /// The device has another name now: says so to the log and to the notifiers, one of which may refuse.
     pub(crate) fn renamed(&mut self, dev: &Arc<Netdev>, new: String) -> Result<(), Errno> {
-        let old = dev.update(|state| std::mem::replace(&mut state.name, new));
+        let old = self.set_name(dev, new);
         self.log_renamed(dev, &old);
         let result = self.call_netdevice_notifiers(NetdevEvent::ChangeName, dev);
         if result.is_err() {
-            let refused = dev.update(|state| std::mem::replace(&mut state.name, old.clone()));
+            let refused = self.set_name(dev, old.clone());
             if let Some(Err(errno)) = dev.with_real(|real| real.rename(&old)) {
                 dev.log(
                     self.core(),
@@ -254,6 +254,18 @@ impl RtnlGuard<'_> {
             let _ = self.call_netdevice_notifiers(NetdevEvent::ChangeName, dev);
         }
         result
+    }
+
+    /// Gives the device its new name, also where it is listed; returns the old one.
+    fn set_name(&mut self, dev: &Netdev, new: String) -> String {
+        let (old, place, net) = dev.update(|state| {
+            let old = std::mem::replace(&mut state.name, new);
+            (old, state.place, state.net.id())
+        });
+        if let Some(place) = place {
+            self.net_devices(net).devices.renamed(place, &old);
+        }
+        old
     }
 
     fn log_renamed(&self, dev: &Netdev, old: &str) {
@@ -346,17 +358,18 @@ impl RtnlGuard<'_> {
 
     fn list_netdevice(&mut self, dev: &Arc<Netdev>) {
         let net = dev.net().id();
-        dev.update(|state| state.listed = true);
-        self.net_devices(net).devices.push(Arc::clone(dev));
+        let place = self.net_devices(net).devices.add(dev);
+        dev.update(|state| state.place = Some(place));
     }
 
     /// Off its namespace's list; says whether it was on it.
     pub(crate) fn unlist_netdevice(&mut self, dev: &Arc<Netdev>) -> bool {
         let net = dev.net().id();
-        self.net_devices(net)
-            .devices
-            .retain(|other| !Arc::ptr_eq(other, dev));
-        dev.update(|state| std::mem::replace(&mut state.listed, false))
+        let Some(place) = dev.update(|state| state.place.take()) else {
+            return false;
+        };
+        self.net_devices(net).devices.remove(place);
+        true
     }
 
     /// The name that a name or a pattern comes to in this namespace.

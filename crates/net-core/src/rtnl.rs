@@ -11,6 +11,7 @@ use lock_order::Rtnl;
 use lockdep::order::{self, Before, Held};
 
 use crate::core::NetCore;
+use crate::devices::Devices;
 use crate::net::{Net, NetId};
 use crate::netdev::Netdev;
 use crate::notifier::Chain;
@@ -26,8 +27,7 @@ pub(crate) struct RtnlState {
 /// The network devices of one namespace.
 #[derive(Default)]
 pub(crate) struct NetDevices {
-    /// In the order in which they came.
-    pub(crate) devices: Vec<Arc<Netdev>>,
+    pub(crate) devices: Devices,
     /// The namespace's own chain of notifiers.
     pub(crate) chain: Chain,
     /// The last interface index that the model gave out.
@@ -74,28 +74,24 @@ impl<'t> RtnlGuard<'t> {
         self.state
             .nets
             .get(&net.id())
-            .map(|list| list.devices.clone())
+            .map(|list| list.devices.all())
             .unwrap_or_default()
     }
 
     /// The device of that name (`__dev_get_by_name`).
     pub fn dev_get_by_name(&self, net: &Net, name: &str) -> Option<Arc<Netdev>> {
-        self.find(net.id(), |dev| dev.name() == name)
+        let list = self.state.nets.get(&net.id())?;
+        list.devices.by_name(name).cloned()
     }
 
     /// The device of that interface index (`__dev_get_by_index`).
     pub fn dev_get_by_index(&self, net: &Net, ifindex: u32) -> Option<Arc<Netdev>> {
-        self.find(net.id(), |dev| dev.ifindex() == ifindex)
+        self.dev_by_index(net.id(), ifindex)
     }
 
-    pub(crate) fn find(&self, id: NetId, fits: impl Fn(&Netdev) -> bool) -> Option<Arc<Netdev>> {
-        self.state
-            .nets
-            .get(&id)?
-            .devices
-            .iter()
-            .find(|dev| fits(dev))
-            .cloned()
+    pub(crate) fn dev_by_index(&self, id: NetId, ifindex: u32) -> Option<Arc<Netdev>> {
+        let list = self.state.nets.get(&id)?;
+        list.devices.by_index(ifindex).cloned()
     }
 
     /// Forgets the empty lists of a namespace that is gone. A notifier that is still on its chain goes with it.
