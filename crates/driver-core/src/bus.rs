@@ -5,9 +5,10 @@
 //! leaves in reverse. Several threads may add and remove at once: the lists are only locked to be copied, never while a
 //! driver runs.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use kernfs::Dir;
 use lock_order::DeviceLock;
@@ -51,6 +52,19 @@ pub trait BusType: Send + Sync {
     fn remove(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) {
         driver.remove(device);
     }
+
+    /// Makes the attributes that this bus has besides those that all have (`bus_groups`).
+    ///
+    /// # Errors
+    /// Those of making a file.
+    fn make_files(&self, _bus: &Arc<Bus>, _dir: &Dir) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Itself, for the functions of this kind of bus; `None` if there are none that ask.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 /// A bus without a rule of its own, known by its name alone.
@@ -72,6 +86,7 @@ impl BusType for PlainBus {
 
 /// A registered bus.
 pub struct Bus {
+    this: Weak<Bus>,
     name: Arc<str>,
     bus_type: Box<dyn BusType>,
     klog: Arc<Klog>,
@@ -106,7 +121,8 @@ impl Bus {
         klog: Arc<Klog>,
         build: Arc<OnceLock<Build>>,
     ) -> Arc<Self> {
-        Arc::new(Bus {
+        Arc::new_cyclic(|this| Bus {
+            this: Weak::clone(this),
             build,
             name: bus_type.name().into(),
             bus_type: Box::new(bus_type),
@@ -117,6 +133,11 @@ impl Bus {
             dir: lockdep::Mutex::named("bus->subsys", None),
             devices_dir: OnceLock::new(),
         })
+    }
+
+    /// For what must not keep the bus alive.
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.this)
     }
 
     /// The bus's directory in sysfs, while it has one.

@@ -68,7 +68,7 @@ impl DriverCore {
             // A new tree is empty.
             let _ = core.sysfs().create_dir(dir);
         }
-        core.register_bus(PciBusType);
+        core.register_bus(PciBusType::default());
         core.register_bus(AuxiliaryBusType);
         Arc::new(core)
     }
@@ -176,7 +176,7 @@ impl DriverCore {
 
     /// The bus `pci`.
     pub fn pci(&self) -> Arc<Bus> {
-        self.register_bus(PciBusType)
+        self.register_bus(PciBusType::default())
     }
 
     /// The bus `auxiliary`.

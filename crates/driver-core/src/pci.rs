@@ -3,10 +3,12 @@
 //! There is no hardware behind it: a [`Function`] states what a driver would read from configuration space, and a device
 //! on the bus is found and named by its [`Address`].
 
+use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
 
+use kernfs::Dir;
 use lock_order::DeviceLock;
 use lockdep::order::{Before, Held};
 use rustix::io::Errno;
@@ -16,9 +18,12 @@ use crate::dd::keep_frame;
 use crate::device::{Device, LockedDevice};
 use crate::driver::Driver;
 
+mod config;
+mod hotplug;
 pub mod sriov;
 mod sysfs;
 
+pub use hotplug::{remove, rescan};
 pub use sriov::VfLayout;
 use sriov::{Iov, Physfn};
 pub(crate) use sysfs::uevent;
@@ -172,8 +177,16 @@ impl Function {
 }
 
 /// The type of the bus `pci`.
-#[derive(Debug)]
-pub struct PciBusType;
+#[derive(Default)]
+pub struct PciBusType {
+    removed: hotplug::Removed,
+}
+
+impl fmt::Debug for PciBusType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PciBusType")
+    }
+}
 
 impl BusType for PciBusType {
     fn name(&self) -> &str {
@@ -206,6 +219,15 @@ impl BusType for PciBusType {
 
     fn remove(&self, driver: &dyn Driver, device: &mut LockedDevice<'_>) {
         pci_device_remove(driver, device);
+    }
+
+    fn make_files(&self, bus: &Arc<Bus>, dir: &Dir) -> Result<(), Errno> {
+        let rescan = sysfs::rescan_attribute(bus.weak());
+        dir.create_attribute("rescan", rescan).map(drop)
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }
 
@@ -255,8 +277,8 @@ fn new_function(
         function,
     };
     let device = Device::new(bus, data.function.address.to_string(), parent, data);
-    let weak = Arc::downgrade(&device);
-    device.set_groups(move |dir| sysfs::make_files(&weak, dir));
+    let (weak, bus) = (Arc::downgrade(&device), bus.weak());
+    device.set_groups(move |dir| sysfs::make_files(&bus, &weak, dir));
     device
 }
 

@@ -74,6 +74,7 @@ impl Bus {
             Ok(())
         });
         dir.create_attribute("drivers_autoprobe", autoprobe)?;
+        self.bus_type().make_files(self, &dir)?;
         self.set_dirs(devices, dir);
         Ok(())
     }

@@ -442,3 +442,30 @@ fn buses_have_links_to_devices_below_sys_devices() {
     core.unregister_bus("pci");
     assert!(find(&core, "bus/pci").is_none());
 }
+
+#[test]
+fn a_function_that_is_removed_is_found_again() {
+    let core = machine();
+    let (pci, mut held) = (core.pci(), Held::root());
+    let first = pci::add_function(&pci, &mut held, None, function("0000:00:09.1")).unwrap();
+    let second = pci::add_function(&pci, &mut held, None, function("0000:00:09.0")).unwrap();
+    for device in [&first, &second, &first] {
+        pci::remove(&pci, &mut held, device);
+    }
+    assert!(pci.devices().is_empty());
+    // Another one has taken its place.
+    let other = pci::add_function(&pci, &mut held, None, function("0000:00:09.1")).unwrap();
+    pci::rescan(&pci, &mut held);
+    let names = || -> Vec<String> {
+        let devices = pci.devices();
+        devices
+            .iter()
+            .map(|device| device.name().to_owned())
+            .collect()
+    };
+    assert_eq!(names(), ["0000:00:09.1", "0000:00:09.0"]);
+    pci.remove_device(&mut held, &other);
+    pci::rescan(&pci, &mut held);
+    pci::rescan(&pci, &mut held);
+    assert_eq!(names(), ["0000:00:09.0", "0000:00:09.1"]);
+}
