@@ -1,13 +1,14 @@
 //! The switch: probe, remove, and what a reload takes down and brings up (`core.c`, `spectrum.c`).
 //!
-//! Resources stay over a reload, for their new sizes are what it is for. All else goes and comes: ports, buffer, tables, slots, reporter.
+//! Resources stay over a reload, for their new sizes are what it is for. All else goes and comes: ports, buffer, tables, slots, region,
+//! reporter.
 //! What a slot is provisioned with is in the switch's own memory and is found there again.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
-use devlink::{Devl, Devlink};
+use devlink::{Devl, Devlink, Region};
 use driver_core::{Device, LockedDevice, Rng};
 use rustix::io::Errno;
 
@@ -16,7 +17,7 @@ use crate::health::Health;
 use crate::linecards::Slots;
 use crate::module::Module;
 use crate::ports::SpPort;
-use crate::{buffers, dpipe, health, linecards, ports, resources};
+use crate::{buffers, dpipe, health, linecards, ports, regions, resources};
 
 /// A switch that its driver has taken on (`struct mlxsw_sp`, with `struct mlxsw_core`).
 pub struct Spectrum {
@@ -30,6 +31,7 @@ pub struct Spectrum {
     buffers: lockdep::Mutex<Buffers>,
     slots: Slots,
     health: Health,
+    cr_space: lockdep::Mutex<Option<Arc<Region>>>,
 }
 
 impl Spectrum {
@@ -72,6 +74,10 @@ impl Spectrum {
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
+
+    fn cr_space(&self) -> lockdep::MutexGuard<'_, Option<Arc<Region>>> {
+        self.cr_space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Spectrum {
@@ -92,6 +98,7 @@ pub(crate) fn probe(module: &Arc<Module>, device: &mut LockedDevice<'_>) -> Resu
         buffers: lockdep::Mutex::named("mlxsw_sp->sb", Buffers::default()),
         slots: Slots::new(sp),
         health: Health::new(sp),
+        cr_space: lockdep::Mutex::named("mlxsw_sp->cr_space", None),
     });
     let ops: Arc<dyn devlink::Ops> = Arc::<Spectrum>::clone(&sp);
     let net = Arc::clone(module.net_core().init_net());
@@ -148,6 +155,7 @@ pub(crate) fn init(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
         .and_then(|()| dpipe::init(sp, devl))
         .and_then(|()| linecards::init(sp, devl))
         .and_then(|()| health::init(sp, devl))
+        .and_then(|()| cr_space_init(sp, devl))
         .and_then(|()| ports::create_all(sp, devl))
         .and_then(|()| linecards::find_provisioned(sp, devl));
     if result.is_err() {
@@ -160,9 +168,23 @@ pub(crate) fn init(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
 pub(crate) fn fini(sp: &Spectrum, devl: &mut Devl<'_>) {
     linecards::settle(sp, devl);
     ports::remove_all(sp, devl);
+    devl.rate_nodes_destroy();
+    cr_space_fini(sp, devl);
     health::fini(sp, devl);
     linecards::fini(sp, devl);
     dpipe::fini(devl);
     buffers::fini(devl);
     resources::occ_unregister(devl);
+}
+
+fn cr_space_init(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
+    *sp.cr_space() = Some(regions::init(devl)?);
+    Ok(())
+}
+
+fn cr_space_fini(sp: &Spectrum, devl: &mut Devl<'_>) {
+    let region = sp.cr_space().take();
+    if let Some(region) = region {
+        devl.region_destroy(&region);
+    }
 }

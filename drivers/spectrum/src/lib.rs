@@ -2,8 +2,9 @@
 //!
 //! It is a modular switch on the PCI bus, with the names, sizes and texts of the kernel's `mlxsw` driver, and with a mixture of
 //! that driver's generations, so that one device has all of it: four fixed ports of eight, four, two and one lanes, which can be
-//! split; a shared buffer of eleven pools; the four tables of the packet pipeline; and eight slots for line cards, of which
-//! two have a card in them and one is broken. Packets it has none: what is counted or in use is made up.
+//! split and may each be of Ethernet or of InfiniBand; a shared buffer of eleven pools; the four tables of the packet pipeline;
+//! eight slots for line cards, of which two have a card in them and one is broken; and, as no switch of that driver has,
+//! regions and rates. Packets it has none: what is counted or in use is made up.
 //!
 //! | module | is | kernel counterpart (`drivers/net/ethernet/mellanox/mlxsw/`) |
 //! |---|---|---|
@@ -16,6 +17,8 @@
 //! | [`health`] | the health reporter | `core.c` |
 //! | [`linecards`] | the slots | `core_linecards.c` |
 //! | [`linecard_dev`] | the instance of a card | `core_linecard_dev.c` |
+//! | [`rates`] | the rates of its ports | — |
+//! | [`regions`] | what of its memory can be looked at | — |
 //! | [`resources`] | what of its memory is for which tables | `spectrum.c` |
 
 pub mod buffers;
@@ -27,6 +30,8 @@ pub mod linecards;
 pub mod module;
 pub mod ops;
 pub mod ports;
+pub mod rates;
+pub mod regions;
 pub mod resources;
 
 pub use device::Spectrum;

@@ -1,8 +1,8 @@
 //! What the switch does for devlink's commands (`core.c: mlxsw_devlink_ops`).
 
 use devlink::{
-    Devl, InfoReq, Ops, ReloadAction, ReloadActions, ReloadDown, ReloadLimit, SbOps, SelftestId,
-    SelftestStatus,
+    Devl, InfoReq, Ops, RateOps, ReloadAction, ReloadActions, ReloadDown, ReloadLimit, SbOps,
+    SelftestId, SelftestStatus,
 };
 use netlink::ExtAck;
 use rustix::io::Errno;
@@ -76,6 +76,10 @@ impl Ops for Spectrum {
     }
 
     fn sb_ops(&self) -> &dyn SbOps {
+        self
+    }
+
+    fn rate_ops(&self) -> &dyn RateOps {
         self
     }
 }

@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
-use devlink::{Devl, Flavour, Port, PortAttrs, PortOp, PortOpSet, PortOps};
+use devlink::{Devl, Flavour, Port, PortAttrs, PortOp, PortOpSet, PortOps, PortType, Region};
 use driver_core::pci;
 use net_core::{Netdev, NetdevInit};
 use netlink::ExtAck;
 use rustix::io::Errno;
 
 use crate::device::Spectrum;
+use crate::rates::Scheduling;
+use crate::regions;
 
 /// Lanes that a module can have, and numbers that are kept for its ports.
 const MAX_LANES: u32 = 8;
@@ -22,6 +24,11 @@ pub(crate) const MAX_PORTS: u64 = 8 * (4 + 8 * 16);
 
 /// The port towards the processor (`MLXSW_PORT_CPU_PORT`).
 pub(crate) const CPU_PORT: u32 = 0;
+
+/// `DEVLINK_PORT_TYPE_ETH`
+const TYPE_ETH: u16 = 2;
+/// `DEVLINK_PORT_TYPE_IB`
+const TYPE_IB: u16 = 3;
 
 /// Lanes of the modules that are part of the switch.
 const FIXED_MODULES: [u32; 4] = [8, 4, 2, 1];
@@ -52,8 +59,10 @@ impl Mapping {
 #[derive(Debug)]
 pub(crate) struct SpPort {
     port: Arc<Port>,
-    /// The port towards the processor has none.
+    /// The port towards the processor has none, and a port of InfiniBand.
     netdev: Option<Arc<Netdev>>,
+    /// What the memory of its module holds.
+    eeprom: Option<Arc<Region>>,
     mapping: Option<Mapping>,
     /// How many ports its module has been split into.
     split: Option<u32>,
@@ -65,11 +74,12 @@ pub(crate) struct SpPort {
 /// Those of the registrations.
 pub(crate) fn create_all(sp: &Spectrum, devl: &mut Devl<'_>) -> Result<(), Errno> {
     let attrs = PortAttrs::new(Flavour::Cpu { number: CPU_PORT }).on_switch(&sp.base_mac());
-    let ops = SplitOps(Arc::downgrade(sp.device()));
+    let ops = SpPortOps(Arc::downgrade(sp.device()));
     let port = devl.port_register(CPU_PORT, Some(attrs), Arc::new(ops))?;
     let cpu = SpPort {
         port,
         netdev: None,
+        eeprom: None,
         mapping: None,
         split: None,
     };
@@ -118,23 +128,36 @@ fn create(
             .on_switch(&sp.base_mac())
     };
     let device = Arc::downgrade(sp.device());
-    let port = devl.port_register(index, Some(attrs), Arc::new(SplitOps(device)))?;
-    let netdev = match netdev_create(sp, devl, &port) {
-        Ok(netdev) => netdev,
-        Err(errno) => {
-            devl.port_unregister(&port);
-            return Err(errno);
-        }
-    };
+    let port = devl.port_register(index, Some(attrs), Arc::new(SpPortOps(device)))?;
     sp.buffers().port_init(index);
-    let port = SpPort {
-        port,
-        netdev: Some(netdev),
+    let port_of_module = SpPort {
+        port: Arc::clone(&port),
+        netdev: None,
+        eeprom: None,
         mapping: Some(mapping),
         split: count,
     };
-    sp.ports().insert(index, port);
+    sp.ports().insert(index, port_of_module);
+    let filled = port_fill(sp, devl, &port);
+    if filled.is_err() {
+        remove(sp, devl, index);
+    }
+    filled
+}
+
+/// Gives a port of a module what belongs to it.
+fn port_fill(sp: &Spectrum, devl: &mut Devl<'_>, port: &Arc<Port>) -> Result<(), Errno> {
+    let eeprom = regions::port_init(devl, port)?;
+    set(sp, port, |port| port.eeprom = Some(eeprom));
+    devl.rate_leaf_create(port, Arc::new(Scheduling), None)?;
+    let netdev = netdev_create(sp, devl, port)?;
+    set(sp, port, |port| port.netdev = Some(netdev));
     Ok(())
+}
+
+/// Changes what is known of a port that is there.
+fn set(sp: &Spectrum, port: &Port, change: impl FnOnce(&mut SpPort)) {
+    sp.ports().get_mut(&port.index()).map(change);
 }
 
 /// Registers a port's network device under the name that udev would give it; if that is taken, under the kernel's.
@@ -187,13 +210,25 @@ fn remove(sp: &Spectrum, devl: &mut Devl<'_>, index: u32) {
     let Some(port) = sp.ports().remove(&index) else {
         return;
     };
-    if let Some(netdev) = &port.netdev {
-        sp.module()
-            .net_core()
-            .unregister_netdev(devl.held(), netdev);
+    type_remove(sp, devl, &port.port, port.netdev);
+    devl.rate_leaf_destroy(&port.port);
+    if let Some(eeprom) = &port.eeprom {
+        devl.region_destroy(eeprom);
     }
     sp.buffers().port_fini(index);
     devl.port_unregister(&port.port);
+}
+
+/// Takes from a port what makes it one of Ethernet or of InfiniBand.
+fn type_remove(sp: &Spectrum, devl: &mut Devl<'_>, port: &Port, netdev: Option<Arc<Netdev>>) {
+    if let Some(netdev) = netdev {
+        sp.module()
+            .net_core()
+            .unregister_netdev(devl.held(), &netdev);
+    }
+    if matches!(port.port_type(), PortType::Ib(_)) {
+        port.type_clear();
+    }
 }
 
 /// Removes all ports.
@@ -219,19 +254,40 @@ fn remove_if(sp: &Spectrum, devl: &mut Devl<'_>, selected: impl Fn(&SpPort) -> b
     }
 }
 
-/// Splitting, which every port has, though not every one can be split. It knows the switch by its device, which may outlive it.
-struct SplitOps(std::sync::Weak<driver_core::Device>);
+/// What every port has, though not every one can be split or be of another type. It knows the switch by its device, which may
+/// outlive it.
+struct SpPortOps(std::sync::Weak<driver_core::Device>);
 
-impl SplitOps {
+impl SpPortOps {
     fn spectrum(&self) -> Result<Arc<Spectrum>, Errno> {
         let device = self.0.upgrade().ok_or(Errno::NODEV)?;
         device.drvdata().ok_or(Errno::NODEV)
     }
 }
 
-impl PortOps for SplitOps {
+impl PortOps for SpPortOps {
     fn provides(&self) -> PortOpSet {
-        PortOpSet::of(&[PortOp::Split, PortOp::Unsplit])
+        PortOpSet::of(&[PortOp::TypeSet, PortOp::Split, PortOp::Unsplit])
+    }
+
+    /// As with the older switches of this family, whose ports could be of either kind (`switchx2.c`, which kernels have no more).
+    /// The device of an InfiniBand port is a name only.
+    fn type_set(&self, devl: &mut Devl<'_>, port: &Arc<Port>, ty: u16) -> Result<(), Errno> {
+        let sp = self.spectrum()?;
+        let known = sp.ports().get(&port.index()).map(|port| port.mapping);
+        if known.flatten().is_none() || ![TYPE_ETH, TYPE_IB].contains(&ty) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let mut netdev = None;
+        set(&sp, port, |port| netdev = port.netdev.take());
+        type_remove(&sp, devl, port, netdev);
+        if ty == TYPE_IB {
+            port.type_ib_set(&format!("mlxsw_{}", port.index()));
+            return Ok(());
+        }
+        let netdev = netdev_create(&sp, devl, port)?;
+        set(&sp, port, |port| port.netdev = Some(netdev));
+        Ok(())
     }
 
     /// `spectrum.c: mlxsw_sp_port_split`

@@ -122,13 +122,6 @@ impl PortAttrs {
         self
     }
 
-    /// The same on a line card.
-    #[must_use]
-    pub const fn on_linecard(mut self, index: u32) -> Self {
-        self.linecard = Some(index);
-        self
-    }
-
     /// The same with so many lanes, which it can be split into or not.
     #[must_use]
     pub const fn with_lanes(mut self, lanes: u32, splittable: bool) -> Self {

@@ -194,3 +194,78 @@ fn a_reload_keeps_what_the_switch_remembers() {
         line(ran, "status passed");
     });
 }
+
+#[test]
+fn a_port_is_of_either_kind() {
+    let script = "
+        devlink port set $S/1 type ib || exit 1
+        devlink port show $S/1
+        ip link show enp1s0np1 2>/dev/null && exit 2
+        devlink port set $S/1 type eth || exit 3
+        devlink port show $S/1
+        ip -br link show enp1s0np1 >/dev/null || exit 4
+        devlink port set $S/0 type ib 2>&1 && exit 5
+        devlink port set $S/9 type ib && devlink dev reload $S || exit 6
+        devlink port show $S/9
+    ";
+    on_every_kernel(script, |_, ran| {
+        line(ran, "pci/0000:01:00.0/1: type ib ibdev mlxsw_1 flavour");
+        line(ran, "pci/0000:01:00.0/1: type eth netdev enp1s0np1 flavour");
+        line(ran, "kernel answers: Operation not supported");
+        line(ran, "pci/0000:01:00.0/9: type eth netdev enp1s0np2 flavour");
+    });
+}
+
+#[test]
+fn regions_are_kept_and_read_as_often_as_there_is_room() {
+    let script = "
+        devlink region show | grep -c eeprom
+        devlink region new $S/cr-space snapshot 1 || exit 1
+        devlink region read $S/cr-space snapshot 1 address 0 length 12
+        for id in 2 3 4 5 6 7 8; do devlink region new $S/cr-space snapshot $id || exit 2; done
+        devlink region new $S/cr-space snapshot 9 2>&1 && exit 3
+        devlink region read $S/cr-space snapshot 8 address 0 length 4
+        devlink region del $S/cr-space snapshot 8 || exit 4
+        devlink region new $S/cr-space snapshot 9 || exit 5
+        devlink port split $S/9 count 2 || exit 6
+        # The client does not say of which ports these are.
+        devlink region show | grep -c eeprom
+    ";
+    on_every_kernel(script, |_, ran| {
+        line(ran, "4");
+        line(ran, "0000000000000000 00 00 00 01 00 00 00 04 00 00 00 08");
+        line(ran, "kernel answers: No space left on device");
+        line(ran, "0000000000000000 00 00 00 08");
+        line(ran, "5");
+    });
+}
+
+#[test]
+fn ports_are_given_rates_in_a_tree_of_nodes() {
+    let script = "
+        devlink port function rate show | grep -c leaf
+        devlink port function rate add $S/above || exit 1
+        devlink port function rate add $S/below parent above || exit 2
+        devlink port function rate set $S/1 tx_share 1gbit tx_max 10gbit parent below || exit 3
+        devlink port function rate show $S/1
+        devlink port function rate del $S/below 2>&1 && exit 4
+        devlink dev reload $S || exit 5
+        devlink port function rate show | grep -c leaf
+        devlink port function rate show $S/below 2>&1 && exit 6
+        true
+    ";
+    on_every_kernel(script, |_, ran| {
+        let leaf = line(ran, "pci/0000:01:00.0/1: type leaf");
+        for text in ["tx_share 1Gbit", "tx_max 10Gbit", "parent below"] {
+            assert!(leaf.contains(text), "{leaf}");
+        }
+        assert!(
+            ran.out.contains("Node has children. Cannot delete node."),
+            "{}",
+            ran.tail()
+        );
+        line(ran, "kernel answers: No such device");
+        let count = |line: &&str| line.trim() == "4";
+        assert_eq!(ran.out.lines().filter(count).count(), 2, "{}", ran.tail());
+    });
+}
