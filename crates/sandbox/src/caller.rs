@@ -200,11 +200,10 @@ impl Sender {
     /// The network namespace that has the id `nsid` in the socket's own (`DEVLINK_ATTR_NETNS_ID`).
     ///
     /// # Errors
-    /// `EINVAL`: no namespace has this id, or none that this machine has met.
-    pub fn netns_by_id(&self, wire: &crate::wire::Wire, nsid: i32) -> Result<NetnsRef> {
-        let cookie = wire.cookie_by_id(self.socket.netns_cookie(), nsid)?;
-        let namespace = crate::netns::open_by_cookie(cookie).map_err(|_| Errno::INVAL)?;
-        self.netns_ref(namespace)
+    /// `EINVAL`: no namespace has this id, or it has neither a name nor a process.
+    pub fn netns_by_id(&self, nsid: i32) -> Result<NetnsRef> {
+        let home = self.socket.netns()?;
+        self.netns_ref(crate::netns::open_by_id(home.as_fd(), nsid)?)
     }
 }
 

@@ -276,18 +276,6 @@ impl Wire {
     pub fn link_name(&self, net: u64, index: u32) -> Result<String> {
         self.run(move |inner| inner.name_by_index(net, index))
     }
-
-    /// The cookie of the namespace that has the id `nsid` in the namespace `home`.
-    ///
-    /// # Errors
-    /// `EINVAL`: no namespace has this id, or none that this machine knows.
-    pub(crate) fn cookie_by_id(&self, home: u64, nsid: i32) -> Result<u64> {
-        self.run(move |inner| {
-            let home = inner.id(home)?;
-            let id = inner.id_from(home, nsid)?.ok_or(Errno::INVAL)?;
-            inner.cookies.get(&id).copied().ok_or(Errno::INVAL)
-        })
-    }
 }
 
 /// The job that gives a namespace its id.

@@ -98,21 +98,7 @@ struct Queue {
 
 impl Transport for Queue {
     fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        self.queue(datagram, ClientSocket::try_send)
-    }
-
-    fn notify(&self, datagram: &[u8], _net: NetId) -> Result<(), SendError> {
-        self.queue(datagram, ClientSocket::try_notify)
-    }
-}
-
-impl Queue {
-    fn queue(
-        &self,
-        datagram: &[u8],
-        by: fn(&ClientSocket, &[u8]) -> Result<(), Errno>,
-    ) -> Result<(), SendError> {
-        let send = || match by(&self.client, datagram) {
+        let send = || match self.client.try_send(datagram) {
             Ok(()) => Ok(()),
             Err(Errno::AGAIN) => Err(SendError::Full),
             Err(_) => Err(SendError::Gone),
@@ -169,10 +155,6 @@ impl genl::Options for Options {
         self.0.longest_receive()
     }
 
-    fn set_enobufs(&self) {
-        self.0.set_enobufs();
-    }
-
     fn set_overrun(&self) {
         self.0.overrun();
     }
@@ -217,7 +199,7 @@ impl Caller for SandboxCaller<'_> {
 
     fn netns_by_id(&self, nsid: u32) -> Result<NetnsRef, Errno> {
         let nsid = i32::try_from(nsid).map_err(|_| Errno::INVAL)?;
-        self.net(self.sender.netns_by_id(self.machine.wire(), nsid)?)
+        self.net(self.sender.netns_by_id(nsid)?)
     }
 }
 

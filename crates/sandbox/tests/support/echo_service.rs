@@ -9,8 +9,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, Weak};
 
-use rustix::io::Errno;
-use sandbox::{ClientSocket, KernelSide, Options, Receive, Sender, Service, Session};
+use sandbox::{ClientSocket, KernelSide, Options, Sender, Service, Session};
 
 const FAMILY: u16 = 0x3d1;
 const GROUP: u32 = 0x3d1;
@@ -119,9 +118,7 @@ impl Session for Conversation {
                     .filter_map(Weak::upgrade)
                     .collect();
                 for socket in all.iter().filter(|socket| socket.is_member(0)) {
-                    if socket.try_notify(&notification) == Err(Errno::AGAIN) {
-                        socket.overrun();
-                    }
+                    let _ = socket.notify(&notification);
                 }
                 self.answer(datagram, b"notified");
             }
@@ -151,19 +148,15 @@ fn machine(side: &KernelSide) -> Result<Arc<dyn Service>, String> {
 
 fn main() -> ExitCode {
     let mut command: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let receive = match command.first().and_then(|word| word.to_str()) {
-        Some("--native") => Receive::Native,
-        Some("--all") => Receive::All,
-        _ => Receive::Trapped,
-    };
-    if receive != Receive::Trapped {
+    let native_receive = command.first().is_some_and(|word| word == "--native");
+    if native_receive {
         command.remove(0);
     }
     if command.first().is_some_and(|word| word == "--") {
         command.remove(0);
     }
     let options = Options {
-        receive,
+        native_receive,
         groups: GROUP..GROUP + 1,
         slow_requests: Vec::new(),
         dummy0: false,

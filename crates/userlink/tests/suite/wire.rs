@@ -61,3 +61,37 @@ fn kernels_differ_by_their_attributes() {
         );
     }
 }
+
+/// A dump's datagrams are as large as the client has once had room for, up to 32 KiB, and not more than a page at first
+/// (`net/netlink/af_netlink.c: netlink_dump`).
+#[test]
+fn datagrams_grow_with_the_clients_buffer() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine
+        .with(&["--device", "netdevsim@10,ports=600"])
+        .python("datagrams.py")
+        .good();
+    let mut fitting = Vec::new();
+    for line in ran.out.lines() {
+        let numbers: Vec<usize> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+        let &[room, _, second] = &numbers[..] else {
+            panic!("{}", ran.tail());
+        };
+        let limit = room.min(32 * 1024);
+        fitting.push(second <= limit && second > limit - 600);
+    }
+    assert_eq!(fitting, [true; 3], "{}", ran.tail());
+}
+
+/// Namespaces by number: of a request, and of an instance elsewhere that is inside one here.
+#[test]
+fn a_namespace_is_named_by_its_number_here() {
+    let Some(machine) = Machine::new(Who::User) else {
+        return;
+    };
+    let ran = machine.python("nsids.py").good();
+    let expected = "None\nunknown 22\nthere 0\n5\nback 0\nNone\n";
+    assert_eq!(ran.out, expected, "{}", ran.tail());
+}
