@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::flash::some_firmware;
 use crate::machine::{DEVICE, Machine, Ran, Who, skip, tool};
 
 /// The three lines that each client's program prints around its reload.
@@ -213,7 +214,7 @@ fn many_clients_at_once() {
     assert!(!ran.out.contains("bad"), "{}", ran.tail());
 }
 
-/// A kernel's source tree with its YNL client: `USERLINK_KERNEL_TREE`, or what `./x selftests` has fetched.
+/// A kernel's source tree with its YNL client: `USERLINK_KERNEL_TREE`, or what `./x test` has fetched.
 fn tree_with_ynl() -> Option<PathBuf> {
     let given = std::env::var_os("USERLINK_KERNEL_TREE").map(PathBuf::from);
     let fetched = Path::new(env!("CARGO_BIN_EXE_userlink"))
@@ -224,13 +225,11 @@ fn tree_with_ynl() -> Option<PathBuf> {
     given.into_iter().chain([fetched]).find(has_ynl)
 }
 
-/// Every do and every dump of the official specification, through the kernel's own client.
+/// Every do and every dump of the official specification, carried out through the kernel's own client.
 #[test]
 fn ynl_does_all_that_it_knows() {
     let Some(tree) = tree_with_ynl() else {
-        return skip(
-            "no kernel tree with tools/net/ynl (USERLINK_KERNEL_TREE, or `./x selftests`)",
-        );
+        return skip("no kernel tree with tools/net/ynl (USERLINK_KERNEL_TREE, or `./x test`)");
     };
     if !python_has("yaml") {
         return skip("Python has no yaml");
@@ -238,9 +237,11 @@ fn ynl_does_all_that_it_knows() {
     let Some(machine) = Machine::new(Who::User) else {
         return;
     };
+    let firmware = some_firmware().unwrap_or_default();
     let ran = machine
-        .with(&["--device", "netdevsim@10,ports=2"])
-        .python(&format!("ynl_all.py {}", tree.display()))
+        .with(&["--device", "netdevsim@10,ports=2", "--device", "spectrum"])
+        .with(&["--device", "mlx5", "--clock", "virtual"])
+        .python(&format!("ynl_all.py {} {firmware}", tree.display()))
         .good();
     assert!(
         ran.out.ends_with("75 operations, 0 wrong\n"),

@@ -5,7 +5,7 @@ use std::fs;
 use crate::machine::{Machine, Who, skip};
 
 /// The name of some firmware file that this machine has.
-fn some_firmware() -> Option<String> {
+pub(crate) fn some_firmware() -> Option<String> {
     let entries = fs::read_dir("/lib/firmware").ok()?;
     let names = entries.filter_map(|entry| {
         let entry = entry.ok()?;
