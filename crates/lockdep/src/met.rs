@@ -11,8 +11,9 @@
 //! Steps that share a place put each other out; then the shared table answers, out of line.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::chain::{Known, Node, Word};
+use crate::chain::{Known, Node, State, Word};
 
 const BITS: u32 = 8;
 
@@ -24,7 +25,12 @@ pub(crate) struct Met {
     from: [Cell<Node>; 1 << BITS],
     word: [Cell<Word>; 1 << BITS],
     to: [Cell<Node>; 1 << BITS],
+    /// See [`Met::number`].
+    number: Cell<u32>,
 }
+
+/// How many memories have a number.
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
 impl Met {
     pub(crate) const fn new() -> Self {
@@ -32,7 +38,20 @@ impl Met {
             from: [const { Cell::new(Node(0)) }; 1 << BITS],
             word: [const { Cell::new(Word(0)) }; 1 << BITS],
             to: [const { Cell::new(Node(0)) }; 1 << BITS],
+            number: Cell::new(0),
         }
+    }
+
+    /// A number that no other memory has, nor this one before it was last cleared; 0 if there are no more. With a chain that is
+    /// still learnt about stands the last such number that was asked: so who has made more chains than there are places here
+    /// is not asked again and again.
+    pub(crate) fn number(&self) -> u32 {
+        if self.number.get() == 0 {
+            let next = |used: u32| (used < State::MAX_ASKED).then_some(used + 1);
+            let used = NUMBERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+            self.number.set(used.map_or(0, |used| used + 1));
+        }
+        self.number.get()
     }
 
     /// Where the step leads, if the thread has made it and it is in order without a look at the instances.
@@ -61,6 +80,7 @@ impl Met {
         for word in &self.word {
             word.set(Word(0));
         }
+        self.number.set(0);
     }
 }
 
@@ -90,6 +110,15 @@ mod tests {
         assert_eq!(met.step(from, Word(LOCK.0 | Word::TRY)), None);
         met.clear();
         assert_eq!(met.step(from, LOCK), None);
+    }
+
+    #[test]
+    fn a_memory_has_a_number_of_its_own_until_it_is_cleared() {
+        let (one, other) = (Met::new(), Met::new());
+        let number = one.number();
+        assert!(number != 0 && number == one.number() && number != other.number());
+        one.clear();
+        assert_ne!(one.number(), number);
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl Attempt<'_> {
         let (node, state) = chain::find(from, word)?;
         let known = state.known?;
         let next = self.lock(Some(node));
-        if state.learning && !self.thread.met.contains(from, word, known) {
+        let met = &self.thread.met;
+        if state.asks(met.number()) && !met.contains(from, word, known) {
             self.learn(&next);
         }
         self.remember(from, word, known, node);

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) known: Option<Known>,
     /// It is still of interest who makes the chain.
     pub(crate) learning: bool,
+    /// Who was the last to be asked, by the number of a thread's memory ([`met`](crate::met)); 0 for nobody.
+    pub(crate) asked: u32,
 }
 
 impl State {
@@ -52,8 +54,12 @@ impl State {
     pub(crate) const LEFT: Self = Self {
         known: None,
         learning: false,
+        asked: 0,
     };
+    /// The largest number that `asked` has room for.
+    pub(crate) const MAX_ASKED: u32 = (1 << 29) - 1;
     const SHIFT: u32 = 32;
+    const ASKED_SHIFT: u32 = 3;
 
     const fn link(self, next: u32) -> u64 {
         let known = match self.known {
@@ -62,7 +68,8 @@ impl State {
             Some(Known::AskInstances) => 2,
         };
         let learning = (self.learning as u64) << 2;
-        (known | learning) << Self::SHIFT | next as u64
+        let asked = (self.asked as u64) << Self::ASKED_SHIFT;
+        (known | learning | asked) << Self::SHIFT | next as u64
     }
 
     const fn of(link: u64) -> Self {
@@ -74,7 +81,13 @@ impl State {
                 _ => Some(Known::AskInstances),
             },
             learning: bits & 4 != 0,
+            asked: (bits >> Self::ASKED_SHIFT) as u32,
         }
+    }
+
+    /// Whether it is of interest that this memory's thread makes the chain.
+    pub(crate) const fn asks(self, memory: u32) -> bool {
+        self.learning && (memory == 0 || self.asked != memory)
     }
 }
 

@@ -73,10 +73,12 @@ const NEVER: Word = Word(Word::LOCK | 40 << Word::CLASS_SHIFT);
 const YES: State = State {
     known: Some(Known::Yes),
     learning: false,
+    asked: 0,
 };
 const ASK: State = State {
     known: Some(Known::AskInstances),
     learning: true,
+    asked: 7,
 };
 
 #[test]

@@ -137,6 +137,7 @@ impl Graph {
             let state = State {
                 known: Some(known),
                 learning: true,
+                asked: 0,
             };
             chain::set(node, state);
         }
@@ -174,22 +175,27 @@ impl Graph {
         self.chains.made
     }
 
-    /// A thread makes a chain that it had not made before. Afterwards perhaps no more threads are asked.
-    pub(super) fn note_maker(&mut self, node: Node, thread: u32) {
+    /// A thread, which remembers under the number `asked`, makes a chain that it had not made before. Afterwards perhaps no more
+    /// threads are asked.
+    pub(super) fn note_maker(&mut self, node: Node, thread: u32, asked: u32) {
         let Some(chain) = self.chains.get_mut(node) else {
             return;
         };
         let Some(learner) = &mut chain.learner else {
             return;
         };
-        if learner.is_content_with(thread) {
+        let learning = !learner.is_content_with(thread);
+        if !learning {
             chain.learner = None;
-            if let Some((_, state)) =
-                chain::last(node).and_then(|(from, word)| chain::find(from, word))
-            {
-                let learning = false;
-                chain::set(node, State { learning, ..state });
-            }
+        }
+        let found = chain::last(node).and_then(|(from, word)| chain::find(from, word));
+        if let Some((_, State { known, .. })) = found {
+            let state = State {
+                known,
+                learning,
+                asked,
+            };
+            chain::set(node, state);
         }
     }
 

@@ -64,7 +64,7 @@ impl Graph {
         next: &HeldLock,
         identity: impl FnOnce() -> Identity,
     ) -> Vec<Arc<Report>> {
-        self.note_maker(next.node, Segment::current().thread);
+        self.note_maker(next.node, Segment::current().thread, thread.met.number());
         self.observe(thread, next, identity)
     }
 
