@@ -34,7 +34,7 @@ use crate::nested::Rel;
 use crate::notify;
 use crate::ops::Ops;
 use crate::param::ParamItem;
-use crate::port::Port;
+use crate::port::Ports;
 use crate::rate::Rates;
 use crate::region::{Regions, SnapshotIds};
 use crate::reload::ReloadStats;
@@ -76,7 +76,7 @@ pub(crate) const INDEX_BUS_NAME: &str = "devlink_index";
 pub(crate) struct State {
     /// The driver's operations, which are the driver's state: given back when the driver frees the instance.
     ops: Arc<dyn Ops>,
-    pub(crate) ports: BTreeMap<u32, Arc<Port>>,
+    pub(crate) ports: Ports,
     pub(crate) params: BTreeMap<u32, ParamItem>,
     pub(crate) rates: Rates,
     /// In the order of their registration; so the groups and policers.
@@ -96,10 +96,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(ops: Arc<dyn Ops>) -> Self {
+    fn new(ops: Arc<dyn Ops>, kernel: KernelVersion) -> Self {
         Self {
             ops,
-            ports: BTreeMap::new(),
+            ports: Ports::new(kernel),
             params: BTreeMap::new(),
             rates: Rates::default(),
             traps: Vec::new(),
@@ -134,6 +134,7 @@ impl Devlink {
         driver_name: String,
     ) -> Self {
         let class = DynamicClass::new("&devlink->lock");
+        let state = State::new(ops, subsystem.kernel());
         Self {
             subsystem,
             index,
@@ -145,7 +146,7 @@ impl Devlink {
             net: lockdep::RwLock::named("&devlink->_net", net),
             registered: AtomicBool::new(false),
             snapshot_ids: SnapshotIds::new(),
-            lock: OrderedMutex::with_class(class, State::new(ops)),
+            lock: OrderedMutex::with_class(class, state),
         }
     }
 
@@ -321,7 +322,7 @@ impl Devlink {
         );
         // What the driver gave it leads back to the driver, and from there to the instance. Dropped after the lock: it may be
         // the last of it, and a driver's drop is foreign code. That parameters are left is no fault, in the kernel neither.
-        let freed = std::mem::replace(&mut *devl.state, State::new(Arc::new(Freed)));
+        let freed = std::mem::replace(&mut *devl.state, State::new(Arc::new(Freed), self.kernel()));
         drop(devl);
         drop(freed);
         self.subsystem.forget(self.index);

@@ -23,9 +23,11 @@ use crate::notify::Order;
 
 mod attrs;
 mod function;
+mod list;
 mod ops;
 mod type_warn;
 
+pub(crate) use list::Ports;
 pub(crate) use type_warn::TypeWarn;
 
 pub use attrs::{Flavour, PortAttrs};
@@ -217,10 +219,9 @@ impl Port {
     }
 }
 
-/// One notification for each port, by number.
+/// One notification for each port.
 pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
-    let ports = objects.state.ports.values();
-    order.of(ports).for_each(|port| port.notify(cmd));
+    order.of(objects.ports()).for_each(|port| port.notify(cmd));
 }
 
 // The handlers.
@@ -241,19 +242,18 @@ fn told_as(kernel: KernelVersion) -> u8 {
     }
 }
 
-/// Dumps the instance's ports, from the number at which the cursor stands.
+/// Dumps the instance's ports, from the place at which the cursor stands.
 pub(crate) fn get_dump_one(
     devl: &Devl<'_>,
     request: &mut Request<'_>,
     cursor: &mut DumpCursor,
     batch: &mut Batch<'_>,
 ) -> netlink::Result {
-    let from = u32::try_from(cursor.index).unwrap_or(u32::MAX);
-    for (&index, port) in devl.state.ports.range(from..) {
+    for (place, port) in devl.state.ports.from(cursor.index) {
         if let Err(error) = batch.put(told_as(request.kernel()), |w| {
             port.fill(w, request.ext_ack())
         }) {
-            cursor.index = u64::from(index);
+            cursor.index = place;
             return Err(error);
         }
     }
@@ -388,72 +388,6 @@ pub(crate) fn del_doit(
         return Err(Errno::OPNOTSUPP.into());
     }
     Ok(Arc::clone(&port.ops).del(devl, port, request.ext_ack())?)
-}
-
-// The API for drivers.
-
-impl Objects<'_> {
-    /// Registers a port (`devl_port_register_with_ops`).
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if the number is taken.
-    pub fn port_register(
-        &mut self,
-        index: u32,
-        attrs: Option<PortAttrs>,
-        ops: Arc<dyn PortOps>,
-    ) -> Result<Arc<Port>, Errno> {
-        if self.state.ports.contains_key(&index) {
-            return Err(Errno::BUSY);
-        }
-        let port = Arc::new(Port {
-            devlink: Arc::clone(self.devlink()),
-            index,
-            attrs,
-            ops,
-            registered: AtomicBool::new(true),
-            ty: lockdep::Mutex::named("&devlink_port->type_lock", TypeState::default()),
-            rel: lockdep::Mutex::named("&devlink_port->rel", None),
-        });
-        self.state.ports.insert(index, Arc::clone(&port));
-        port.type_warn_schedule();
-        port.notify(cmd::PORT_NEW);
-        Ok(port)
-    }
-
-    /// Unregisters a port, whose network device must be gone before (`devl_port_unregister`).
-    pub fn port_unregister(&mut self, port: &Port) {
-        let has_type = port.port_type() != PortType::NotSet;
-        self.devlink().warn_on(
-            has_type,
-            "devl_port_unregister",
-            "the port still has a type",
-        );
-        let owner = Some(port.index);
-        let has_objects = self.state.regions.contains_key(&owner)
-            || self.state.reporters.contains_key(&owner)
-            || self.state.resources.has_port(port.index);
-        self.devlink().warn_on(
-            has_objects,
-            "devl_port_unregister",
-            "the port still has regions, resources or health reporters",
-        );
-        port.type_warn_cancel();
-        port.notify(cmd::PORT_DEL);
-        self.state.ports.remove(&port.index);
-        port.registered.store(false, Ordering::Release);
-    }
-
-    /// The port of this number.
-    pub fn port(&self, index: u32) -> Option<&Arc<Port>> {
-        self.state.ports.get(&index)
-    }
-
-    /// All ports, by number.
-    pub fn ports(&self) -> impl Iterator<Item = &Arc<Port>> {
-        self.state.ports.values()
-    }
 }
 
 /// What network devices show of their ports in sysfs. No lock is needed: only what never changes is asked for.

@@ -280,7 +280,7 @@ const SCOPE_DEV: u32 = 1;
 const SCOPE_PORT: u32 = 2;
 
 /// Dumps the resources of the instance, then those of each port: `net/devlink/resource.c: devlink_nl_resource_dump_one`. The
-/// cursor's index counts the resources of one owner; its offset is 0 for the instance, else one more than the port's number.
+/// cursor's index counts the resources of one owner; its offset is 0 for the instance, else one more than the port's place.
 pub(crate) fn dump_one(
     devl: &Devl<'_>,
     request: &mut Request<'_>,
@@ -303,14 +303,14 @@ pub(crate) fn dump_one(
         cursor.offset = 1;
     }
     if scope & SCOPE_PORT != 0 {
-        let first = u32::try_from(cursor.offset - 1).unwrap_or(u32::MAX);
-        if devl.port(first).is_none() {
-            // The port at which the last datagram stopped is gone.
-            cursor.index = 0;
-        }
-        for (&port, _) in devl.state.ports.range(first..) {
-            cursor.offset = u64::from(port) + 1;
-            dump_owner(devl, Some(port), cursor, batch)?;
+        let first = cursor.offset - 1;
+        for (place, port) in devl.state.ports.from(first) {
+            if place > first {
+                // The last port is done, or the one at which the last datagram stopped is gone.
+                cursor.index = 0;
+            }
+            cursor.offset = place + 1;
+            dump_owner(devl, Some(port.index()), cursor, batch)?;
         }
     }
     cursor.offset = 0;

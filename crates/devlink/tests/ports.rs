@@ -56,6 +56,35 @@ fn a_dump_of_many_ports_resumes_where_it_stopped() {
     );
 }
 
+/// `net/devlink/leftover.c` of 6.1 keeps them in a list, `net/devlink/port.c` of later kernels by number.
+#[test]
+fn kernel_6_1_tells_ports_in_the_order_of_their_registration() {
+    for (kernel, told) in [
+        (KernelVersion::V6_1, [7, 6, 3]),
+        (KernelVersion::V6_12, [3, 6, 7]),
+    ] {
+        let machine = Machine::new(kernel);
+        let toy = machine.new_device(10, 0);
+        let mut held = Held::root();
+        let mut devl = toy.devlink().lock(&mut held);
+        // The number 3 is given back, and taken again.
+        for index in [3, 7, 6] {
+            let attrs = PortAttrs::new(Flavour::Virtual);
+            devl.port_register(index, Some(attrs), Arc::new(NoPortOps))
+                .unwrap();
+        }
+        let first = Arc::clone(devl.port(3).unwrap());
+        devl.port_unregister(&first);
+        let attrs = PortAttrs::new(Flavour::Virtual);
+        devl.port_register(3, Some(attrs), Arc::new(NoPortOps))
+            .unwrap();
+        drop(devl);
+        let ports = machine.client().dump(cmd::PORT_GET, handle(10)).ok();
+        let index = |port: &Message| port.u32(&[attr::PORT_INDEX.number()]).unwrap();
+        assert_eq!(ports.iter().map(index).collect::<Vec<_>>(), told);
+    }
+}
+
 /// A client that reads slowly hears of each port that was there all the time once, whatever others come and go meanwhile, and
 /// of those that come later where the dump has not been yet.
 #[test]
