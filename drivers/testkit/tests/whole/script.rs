@@ -67,7 +67,7 @@ pub(crate) fn play(stage: &mut Stage) {
 fn devices(stage: &mut Stage) {
     if stage.kernel.has(KernelVersion::new(6, 8)) {
         stage.ask(cmd::NOTIFY_FILTER_SET, false, |w| {
-            put_handle(w, "netdevsim/netdevsim0/0")
+            put_handle(w, "netdevsim/netdevsim0/0");
         });
         stage.ask(cmd::NOTIFY_FILTER_SET, false, |_| ());
     }
