@@ -19,8 +19,8 @@ use crate::stage::Plan;
 pub(crate) const TREE: &str = "/selftests";
 /// The tests that must pass.
 const WANTED: [&str; 3] = ["devlink.sh", "devlink_in_netns.sh", "devlink_trap.sh"];
-/// Those that are tried as far as they go. `peer.sh` and `nsim.py` go to their end; `psample.sh` wants a program that no distribution
-/// has, and a generic netlink family of the kernel's that this machine has not.
+/// Those that are tried as far as they go. `peer.sh` and `nsim.py` go to their end; `psample.sh` wants a program that Debian has
+/// not, and samples from a generic netlink family that this machine has not.
 const TRIED: [&str; 3] = ["peer.sh", "psample.sh", "nsim.py"];
 /// How long a script may take, in seconds.
 const PATIENCE: u64 = 400;

@@ -60,6 +60,33 @@ pub fn load() -> Result<()> {
     verdict(Errno::from_raw_os_error(-(error.unwrap_or(0) as i32)))
 }
 
+/// Has the module unloaded, from inside the process tree: removes the device that the module makes by itself.
+///
+/// The result are the names of what else there is of the other type in the caller's namespace. The module would take its dummies with
+/// it, but from here nobody can tell which they are; so if there is anything, nothing is removed.
+///
+/// # Errors
+/// What the kernel says to the listing and the removing.
+pub fn unload() -> Result<Vec<String>> {
+    let mut route = Route::new(sys::netlink_socket(libc::NETLINK_ROUTE)?);
+    let mut names = Vec::new();
+    route.dump(Request::link(rtnl::RTM_GETLINK, 0), |link| {
+        if kind_of(&link).is_some_and(|kind| is(kind, IFB)) {
+            names.push(link.name());
+        }
+    })?;
+    if names == [FIRST] {
+        route.call(delete_first(), |_| {})?;
+        names.clear();
+    }
+    Ok(names)
+}
+
+/// A request to remove the device that the module makes.
+fn delete_first() -> Request {
+    Request::link(rtnl::RTM_DELLINK, 0).attribute(rtnl::IFLA_IFNAME, &c_name(FIRST))
+}
+
 /// A request for a device.
 fn request(kind: &str, name: &str) -> Request {
     let info = rtnl::nested(IFLA_INFO_KIND, kind.as_bytes());
@@ -80,17 +107,23 @@ fn verdict(errno: Errno) -> Result<()> {
     }
 }
 
+/// The type of a link, as it stands in a message.
+fn kind_of<'a>(link: &Message<'a>) -> Option<&'a [u8]> {
+    let info = link.attribute(IFINFOMSG, IFLA_LINKINFO)?;
+    rtnl::attribute(info, IFLA_INFO_KIND)
+}
+
+fn is(kind: &[u8], name: &str) -> bool {
+    kind.strip_suffix(&[0]).unwrap_or(kind) == name.as_bytes()
+}
+
 /// Where a datagram of rtnetlink has the word `dummy` as the type of a link that is to be.
 pub(crate) fn places(datagram: &[u8]) -> Vec<usize> {
-    let kind = |message: Message<'_>| {
-        let info = message.attribute(IFINFOMSG, IFLA_LINKINFO)?;
-        let kind = rtnl::attribute(info, IFLA_INFO_KIND)?;
-        let is_it = kind.strip_suffix(&[0]).unwrap_or(kind) == DUMMY.as_bytes();
-        is_it.then(|| kind.as_ptr().addr() - datagram.as_ptr().addr())
-    };
     Message::all(datagram)
         .filter(|message| message.kind == rtnl::RTM_NEWLINK)
-        .filter_map(kind)
+        .filter_map(|message| kind_of(&message))
+        .filter(|kind| is(kind, DUMMY))
+        .map(|kind| kind.as_ptr().addr() - datagram.as_ptr().addr())
         .collect()
 }
 
@@ -145,9 +178,7 @@ impl Drop for Dummies {
             return;
         }
         if let Ok(socket) = sys::netlink_socket(libc::NETLINK_ROUTE) {
-            let request =
-                Request::link(rtnl::RTM_DELLINK, 0).attribute(rtnl::IFLA_IFNAME, &c_name(FIRST));
-            let _ = Route::new(socket).call(request, |_| {});
+            let _ = Route::new(socket).call(delete_first(), |_| {});
         }
     }
 }

@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use anyhow::{Error, anyhow};
+use anyhow::{Error, anyhow, bail};
 use sandbox::dummy;
 
 use crate::args::{Action, Module};
 
 /// The modules that can be loaded and unloaded.
 const MODULES: [&str; 1] = [netdevsim::MODULE_NAME];
-/// One that can be loaded where the real kernel may lack it.
+/// One that can be loaded and unloaded where the real kernel may lack it.
 const DUMMY: &str = "dummy";
 
 /// Asks the machine to load or unload a module.
@@ -22,14 +22,22 @@ const DUMMY: &str = "dummy";
 /// # Errors
 /// There is no machine, or it refuses.
 pub(crate) fn module(args: &Module) -> Result<ExitCode, Error> {
-    if (args.action, args.name.as_str()) == (Action::Load, DUMMY) {
-        dummy::load().map_err(|errno| anyhow!("cannot load {DUMMY}: {errno}"))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let action = match args.action {
         Action::Load => "load",
         Action::Unload => "unload",
     };
+    if args.name == DUMMY {
+        let left = match args.action {
+            Action::Load => dummy::load().map(|()| Vec::new()),
+            Action::Unload => dummy::unload(),
+        };
+        let left = left.map_err(|errno| anyhow!("cannot {action} {DUMMY}: {errno}"))?;
+        if !left.is_empty() {
+            let left = left.join(", ");
+            bail!("cannot unload {DUMMY}: {left} may be of that type, remove that first");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let machine = sandbox::ctl::locate()?;
     let request = format!("module {action} {}", args.name);
     sandbox::ctl::request(&machine, &request, &mut io::stdout().lock())?;
@@ -44,15 +52,16 @@ pub(crate) fn modprobe_conf() -> String {
     else {
         return String::new();
     };
+    let mut modules = MODULES.to_vec();
+    if dummy::may_be_missing() {
+        modules.push(DUMMY);
+    }
     let mut text = String::new();
-    for name in MODULES {
+    for name in modules {
         for (keyword, action) in [("install", "load"), ("remove", "unload")] {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{keyword} {name} '{program}' module {action} {name}");
         }
-    }
-    if dummy::may_be_missing() {
-        let _ = writeln!(text, "install {DUMMY} '{program}' module load {DUMMY}");
     }
     text
 }

@@ -102,6 +102,38 @@ ip link show dummy0 2>&1
     );
 }
 
+/// With what it has made itself. What else is there might be somebody else's.
+#[test]
+fn the_module_is_unloaded() {
+    if without_dummies().is_none() {
+        return;
+    }
+    for machine in machines() {
+        let ran = machine
+            .with(&["--device", "none", "--netdev-names", "kernel"])
+            .run(
+                "
+modprobe -r dummy; echo $?
+modprobe dummy && ip -o link show dummy0 | grep -o NOARP
+modprobe -r dummy; echo $?; ip link show dummy0 2>&1
+ip link add d7 type dummy; modprobe -r dummy 2>&1 | grep -o 'd7 may be .*'; ip link del d7 && modprobe -r dummy; echo $?
+",
+            );
+        assert_eq!(
+            ran.out,
+            "0
+NOARP
+0
+Device \"dummy0\" does not exist.
+d7 may be of that type, remove that first
+0
+",
+            "{}",
+            ran.tail()
+        );
+    }
+}
+
 /// Whose kernel has them must get the real thing.
 #[test]
 fn a_kernel_that_has_dummies_is_left_alone() {
