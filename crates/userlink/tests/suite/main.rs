@@ -23,4 +23,5 @@ mod peers;
 mod rdma;
 mod relay;
 mod spectrum;
+mod views;
 mod wire;
