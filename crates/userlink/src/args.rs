@@ -55,9 +55,24 @@ pub(crate) struct Run {
 
     /// A fault of the mlx5 devices, or of clients: `NAME[=VALUE][,on=DEVICE][,after=N][,times=N][,chance=P%]`, once for each
     ///
-    /// `vf-delay=MS`, `vf-missing=NUMBER`, `vf-enable=ERRNO`, `eswitch-busy`, `eswitch-fail`, `fw-reset`,
-    /// `sf-event-delay=MS`, `reset-nack`, `reload-up=ERRNO`, `recover-fail`, `flash-stall=MS`, `flash-reject=NUMBER`;
-    /// of clients, and without `on=`: `dump-intr`, `enobufs`.
+    /// on=DEVICE: only this device (0000:00:09.0); after=N: not the first N times; times=N: N times, then no more;
+    /// chance=P%: each time only with this probability, which `--seed` decides.
+    ///
+    ///   vf-delay=MS          each virtual function appears this much later than the one before
+    ///   vf-missing=NUMBER    the virtual function of this number never comes up
+    ///   vf-enable=ERRNO      the bus refuses to make virtual functions
+    ///   vf-bound             switchdev mode is refused as long as a driver has one of the virtual functions
+    ///   eswitch-busy         a change of the eswitch's mode finds it busy
+    ///   eswitch-fail         switchdev mode fails half-way
+    ///   fw-reset             a firmware reset is under way: reload and mode changes are refused
+    ///   sf-event-delay=MS    what the firmware tells of sub-functions comes this much later
+    ///   reset-nack           another host disables the firmware reset
+    ///   reload-up=ERRNO      the second half of a reload fails
+    ///   recover-fail         a recovery of `fw_fatal` fails
+    ///   flash-stall=MS       the firmware follows an instruction of a flash this much later; the driver waits 30 s
+    ///   flash-reject=NUMBER  the firmware rejects what was flashed, for the reason of this number (1 to 9)
+    ///   dump-intr            something interferes with a client's dump: its later messages are marked (NLM_F_DUMP_INTR)
+    ///   enobufs              a notification is lost to a client, whose next receive fails with ENOBUFS
     #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
     pub(crate) faults: Vec<String>,
 

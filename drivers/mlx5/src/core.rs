@@ -18,7 +18,6 @@ use lockdep::order::Held;
 use rustix::io::Errno;
 
 use crate::core_dev::{CoreDev, IntfState, Kind};
-use crate::fault::Fault;
 use crate::locking::DriverLocking;
 use crate::module::Module;
 use crate::params::{self, DriverInit};
@@ -452,8 +451,10 @@ fn function_setup(dev: &CoreDev) -> Result<(), Errno> {
     match dev.kind() {
         Kind::Pf => dev.info(format_args!("{}", dev.profile().pcie_bandwidth)),
         Kind::Vf { number, .. } => {
-            let faults = dev.faults();
-            if faults.value(Fault::VfMissing) == Some(u64::from(*number)) {
+            // What becomes of it, its physical function is asked.
+            let physfn = pci::sriov::physfn(dev.device());
+            let pf = physfn.as_ref().map_or(dev.device(), |(pf, _)| pf);
+            if dev.faults_of(pf).misses_vf(*number) {
                 dev.err(format_args!(
                     "Firmware over 120000 MS in pre-initializing state, aborting"
                 ));

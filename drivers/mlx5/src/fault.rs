@@ -15,6 +15,7 @@
 //! | `vf-delay` | milliseconds | each virtual function appears this much later than the one before |
 //! | `vf-missing` | number | the virtual function of this number never comes up |
 //! | `vf-enable` | errno | the bus refuses to make virtual functions |
+//! | `vf-bound` | | switchdev mode is refused as long as a driver has one of the virtual functions |
 //! | `eswitch-busy` | | a change of the eswitch's mode finds it busy |
 //! | `eswitch-fail` | | switchdev mode fails half-way |
 //! | `fw-reset` | | a firmware reset is under way: reload and mode changes are refused |
@@ -36,7 +37,7 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use driver_core::Rng;
+use driver_core::{Device, Rng};
 use netlink::genl::Mishaps;
 
 use crate::core_dev::CoreDev;
@@ -76,6 +77,8 @@ faults! {
     VfMissing "vf-missing" Number;
     /// The bus refuses virtual functions.
     VfEnable "vf-enable" Errno;
+    /// Virtual functions with drivers are in the way of switchdev mode.
+    VfBound "vf-bound" Nothing;
     /// The eswitch is busy.
     EswitchBusy "eswitch-busy" Nothing;
     /// Switchdev mode fails.
@@ -243,10 +246,14 @@ impl Faults {
         self.specs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more fault; takes the place of one of the same kind on the same device.
+    /// One more fault; takes the place of one of the same kind on the same device, except that several virtual functions may
+    /// be missing.
     pub fn add(&self, spec: FaultSpec) {
         let mut specs = self.specs();
-        specs.retain(|known| known.fault != spec.fault || known.on != spec.on);
+        specs.retain(|known| {
+            let is_other_vf = spec.fault == Fault::VfMissing && known.value != spec.value;
+            known.fault != spec.fault || known.on != spec.on || is_other_vf
+        });
         specs.push(spec);
     }
 
@@ -262,9 +269,16 @@ impl Faults {
 
     /// The fault's value if it happens now, to this device. Counts.
     fn value(&self, fault: Fault, device: &str) -> Option<u64> {
+        self.value_if(fault, device, |_| true)
+    }
+
+    /// The same, of a fault that is only meant with some values.
+    fn value_if(&self, fault: Fault, device: &str, is_meant: impl Fn(u64) -> bool) -> Option<u64> {
         let mut specs = self.specs();
         let place = specs.iter().position(|spec| {
-            spec.fault == fault && spec.on.as_deref().is_none_or(|on| on == device)
+            spec.fault == fault
+                && spec.on.as_deref().is_none_or(|on| on == device)
+                && is_meant(spec.value)
         })?;
         let spec = &mut specs[place];
         if spec.after > 0 {
@@ -305,9 +319,14 @@ pub(crate) struct DevFaults<'a> {
 impl CoreDev {
     /// What is to go wrong with this function.
     pub(crate) fn faults(&self) -> DevFaults<'_> {
+        self.faults_of(self.device())
+    }
+
+    /// What is to go wrong with another device, as this one hears of it.
+    pub(crate) fn faults_of<'a>(&'a self, device: &'a Device) -> DevFaults<'a> {
         DevFaults {
             faults: self.module().faults(),
-            device: self.device().name(),
+            device: device.name(),
         }
     }
 }
@@ -321,6 +340,15 @@ impl DevFaults<'_> {
     /// The fault's value, if it happens now.
     pub(crate) fn value(&self, fault: Fault) -> Option<u64> {
         self.faults.value(fault, self.device)
+    }
+
+    /// Whether the virtual function of this number does not come up now.
+    pub(crate) fn misses_vf(&self, number: u16) -> bool {
+        let is_it = |value| value == u64::from(number);
+        let faults = self.faults;
+        faults
+            .value_if(Fault::VfMissing, self.device, is_it)
+            .is_some()
     }
 
     /// For how long, if the fault happens now.
@@ -383,6 +411,23 @@ mod tests {
         assert!(!happens("b"));
         let seen: Vec<_> = (0..5).map(|_| happens("a")).collect();
         assert_eq!(seen, [false, true, true, false, false]);
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn each_missing_function_counts_for_itself() {
+        let faults = faults(&[
+            "vf-missing=1",
+            "vf-missing=3,times=1",
+            "vf-missing=1,times=2",
+        ]);
+        let misses = |number| {
+            let found = faults.value_if(Fault::VfMissing, "a", |value| value == number);
+            found.is_some()
+        };
+        let round = || (0..4).map(misses).collect::<Vec<_>>();
+        assert_eq!(round(), [false, true, false, true]);
+        assert_eq!(round(), [false, true, false, false]);
         assert!(faults.list().is_empty());
     }
 

@@ -80,6 +80,11 @@ pub fn num_vfs(device: &Device) -> u16 {
     iov(device).map_or(0, |iov| iov.state().vfs.len() as u16)
 }
 
+/// The virtual functions that the device has, in the order of their numbers.
+pub fn virtfns(device: &Device) -> Vec<Arc<Device>> {
+    iov(device).map_or_else(Vec::new, |iov| iov.state().vfs.clone())
+}
+
 /// The physical function of a virtual one, and the number that it has there; `None` for any other device (`pci_physfn`,
 /// `pci_iov_vf_id`).
 pub fn physfn(device: &Device) -> Option<(Arc<Device>, u16)> {
@@ -197,8 +202,7 @@ pub fn disable_sriov(bus: &Bus, locked: &mut LockedDevice<'_>) {
     let Some(iov) = iov(&pf) else {
         return;
     };
-    let vfs = iov.state().vfs.clone();
-    for (number, device) in (0..).zip(&vfs) {
+    for (number, device) in (0..).zip(&virtfns(&pf)) {
         unlink(&pf, number);
         bus.remove_device(&mut locked.held().child_devices(), device);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use devlink::{Devl, Objects};
+use driver_core::pci;
 use lock_order::DriverLock;
 use lockdep::order::Held;
 use netlink::ExtAck;
@@ -80,6 +81,16 @@ pub(crate) fn mode_set(
     result
 }
 
+/// Whether the firmware refuses switchdev mode.
+fn is_refused(dev: &CoreDev) -> bool {
+    let has_bound_vf = || {
+        let vfs = pci::sriov::virtfns(dev.device());
+        vfs.iter().any(|vf| vf.driver().is_some())
+    };
+    let faults = dev.faults();
+    (has_bound_vf() && faults.fires(Fault::VfBound)) || faults.fires(Fault::EswitchFail)
+}
+
 fn set_inactive(dev: &CoreDev, esw: &Eswitch, inactive: bool) {
     let changed = {
         let mut state = esw.state();
@@ -115,7 +126,7 @@ fn change_mode(
     if esw.mode() == wanted {
         return Ok(());
     }
-    if wanted == Mode::Offloads && dev.faults().fires(Fault::EswitchFail) {
+    if wanted == Mode::Offloads && is_refused(dev) {
         let text = "mlx5_core: Failed setting eswitch to offloads";
         return refuse(extack, Errno::INVAL, text);
     }

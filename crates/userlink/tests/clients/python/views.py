@@ -64,7 +64,9 @@ class Views:
         self.instances = parsed("devlink -j dev show")["dev"]
         self.ports = parsed("devlink -j port show")["port"]
         self.links = {link["ifname"]: link for link in parsed("ip -j link")}
-        self.rdma = {link["ifname"]: link for link in parsed("rdma -j link")}
+        self.rdma = {}
+        for port in parsed("rdma -j link"):
+            self.rdma.setdefault(port["ifname"], []).append(port)
         self.mode = None
         if CARD in self.instances:
             self.mode = parsed("devlink -j dev eswitch show " + CARD)["dev"][CARD]["mode"]
@@ -146,10 +148,12 @@ class Views:
             assert os.path.realpath(AUX + part + "/..") == os.path.realpath(place + "/device"), netdev
 
     def infiniband(self, device):
-        link, place = self.rdma[device], "/sys/class/infiniband/" + device
+        ports, place = self.rdma[device], "/sys/class/infiniband/" + device
         assert device in listed(os.path.realpath(place + "/device") + "/infiniband"), device
-        if "netdev" in link:
-            assert link["netdev_index"] == self.links[link["netdev"]]["ifindex"], link
+        assert len(ports) == len(listed(place + "/ports")), device
+        for port in ports:
+            if "netdev" in port:
+                assert port["netdev_index"] == self.links[port["netdev"]]["ifindex"], port
 
     def representors(self, netdevs):
         """Who is on a switch has its id, and only then there are representors."""
