@@ -316,7 +316,7 @@ fn a_dump_waits_for_a_client_that_does_not_read_and_goes_on_where_it_stopped() {
     client.send(&admin, &request(LIST, NLM_F_DUMP, 50));
     assert!(client.socket.has_waiting_dump());
     assert!(
-        !client.options.overrun.load(Ordering::Relaxed),
+        !client.options.enobufs.load(Ordering::Relaxed),
         "a dump that waits has lost nothing"
     );
     assert_eq!(
@@ -461,8 +461,8 @@ fn a_slow_reader_loses_notifications_and_holds_nobody_up() {
             .unwrap();
     }
     assert_eq!((slow.queue.take().len(), quick.queue.take().len()), (1, 3));
-    assert!(slow.options.overrun.load(Ordering::Relaxed));
-    assert!(!quick.options.overrun.load(Ordering::Relaxed));
+    assert!(slow.options.enobufs.load(Ordering::Relaxed));
+    assert!(!quick.options.enobufs.load(Ordering::Relaxed));
 }
 
 /// Both happen every time.
@@ -509,7 +509,7 @@ fn mishaps_are_marked_as_the_kernel_marks_them() {
         .multicast(0, HOME, ECHO, |_| true, |_| Ok(()))
         .unwrap();
     assert!(client.queue.take().is_empty());
-    assert!(client.options.overrun.load(Ordering::Relaxed));
+    assert!(client.options.enobufs.load(Ordering::Relaxed));
 }
 
 #[test]

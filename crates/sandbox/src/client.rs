@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockdep::Mutex;
@@ -38,9 +38,6 @@ pub struct ClientSocket {
     pump: Arc<Pump>,
     /// Held while the kernel's datagrams are carried to the client; the room they are carried in.
     pub(crate) carrying: Mutex<Vec<u8>>,
-    /// An answer was lost for want of room, and there has been none since: the next ones do not wait
-    /// (`NETLINK_S_CONGESTED`).
-    congested: AtomicBool,
 }
 
 impl ClientSocket {
@@ -100,15 +97,11 @@ impl ClientSocket {
         loop {
             match self.try_send(datagram) {
                 Err(Errno::AGAIN) => {}
-                result => {
-                    self.congested.store(false, Ordering::Relaxed);
-                    return result;
-                }
+                result => return result,
             }
-            let impatient = waited || self.congested.load(Ordering::Relaxed);
+            let impatient = waited || self.slot.is_congested();
             match self.wait_for_room(impatient)? {
                 Some(PollFlags::IN) => {
-                    self.congested.store(true, Ordering::Relaxed);
                     self.overrun();
                     return Err(Errno::NOBUFS);
                 }
@@ -118,24 +111,15 @@ impl ClientSocket {
         }
     }
 
-    /// Sends a notification: never waits. When the client's queue is full the notification is lost to it, and its next
-    /// receive fails once with `ENOBUFS`.
-    ///
-    /// # Errors
-    /// `ENOBUFS` then; `ECONNREFUSED`: the client is gone.
-    pub fn notify(&self, datagram: &[u8]) -> Result<()> {
-        match self.try_send(datagram) {
-            Err(Errno::AGAIN) => {
-                self.overrun();
-                Err(Errno::NOBUFS)
-            }
-            result => result,
-        }
+    /// A datagram found no room: the client's next receive says that it lost something, unless one has said so already and the
+    /// client has not read all since (`net/netlink/af_netlink.c: netlink_overrun`).
+    pub fn overrun(&self) {
+        self.slot.overrun();
     }
 
-    /// Tells the client with its next receive that it lost something.
-    pub fn overrun(&self) {
-        self.slot.overrun.store(1, Ordering::Release);
+    /// The client's next receive fails with `ENOBUFS`, once.
+    pub fn set_enobufs(&self) {
+        self.slot.set_enobufs();
     }
 
     /// Sends a datagram if there is room for it.
@@ -144,7 +128,26 @@ impl ClientSocket {
     /// `EAGAIN`: the client's queue is full. `ECONNREFUSED`: the client is gone. `EMSGSIZE`: too long for the queue even when
     /// empty.
     pub fn try_send(&self, datagram: &[u8]) -> Result<()> {
+        self.enqueue(datagram, true)
+    }
+
+    /// Sends a notification if there is room for it, and if the client has read all since it lost something.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_notify(&self, datagram: &[u8]) -> Result<()> {
+        self.enqueue(datagram, false)
+    }
+
+    fn enqueue(&self, datagram: &[u8], although_congested: bool) -> Result<()> {
         let sending = self.slot.lock_sending();
+        // Nobody tells us of receives, so that the queue was empty is noticed before anything is put in it again.
+        if self.slot.is_congested() && sys::unread(self.end.as_fd()) == Ok(0) {
+            self.slot.clear_congested();
+        }
+        if self.slot.is_congested() && !although_congested {
+            return Err(Errno::AGAIN);
+        }
         let result = sys::send(self.end.as_fd(), datagram, libc::MSG_DONTWAIT);
         drop(sending);
         match result {
@@ -278,7 +281,6 @@ pub(crate) fn start(
         relay: Mutex::named("sandbox_relay", relay.map(Arc::new)),
         pump: Arc::clone(pump),
         carrying: Mutex::named("sandbox_carrying", Vec::new()),
-        congested: AtomicBool::new(false),
     });
     pump.add(&socket);
     let service = Arc::clone(service);

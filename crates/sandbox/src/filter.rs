@@ -13,6 +13,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::launch::Receive;
 use crate::sys;
 
 #[cfg(target_arch = "x86_64")]
@@ -114,14 +115,15 @@ fn options(names: &[u32]) -> Vec<Instruction> {
 /// What is to be trapped besides what always is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    /// The calls that receive, and those that send what may be slow.
-    pub(crate) receive: bool,
+    /// The calls that receive. If any is, those that send what may be slow are, too.
+    pub(crate) receive: Receive,
     /// The calls that may ask for a network device of type `dummy`.
     pub(crate) dummies: bool,
 }
 
 /// The whole program.
 fn program(wanted: Wanted) -> Vec<Instruction> {
+    let receive = wanted.receive != Receive::Native;
     let address_length = [load(low(2)), equal_or_skip(12, 1), TRAP, ALLOW].to_vec();
     let mut calls = vec![
         (
@@ -165,7 +167,7 @@ fn program(wanted: Wanted) -> Vec<Instruction> {
             vec![load(low(2)), equal_or_skip(0, 1), TRAP, ALLOW],
         ));
     }
-    if wanted.receive || wanted.dummies {
+    if receive || wanted.dummies {
         // To a netlink address, and not so short that the request can only be for the real kernel or for many objects.
         calls.push((
             libc::SYS_sendto,
@@ -179,10 +181,14 @@ fn program(wanted: Wanted) -> Vec<Instruction> {
             ],
         ));
     }
-    if wanted.receive {
+    if receive {
         calls.push((libc::SYS_recvmsg, vec![TRAP]));
         calls.push((libc::SYS_recvmmsg, vec![TRAP]));
-        // Only with a place for the sender's address: without one there is nothing of ours to show.
+        // Without a place for the sender's address there is hardly anything of ours to show.
+        let unaddressed = match wanted.receive {
+            Receive::All => TRAP,
+            _ => ALLOW,
+        };
         calls.push((
             libc::SYS_recvfrom,
             vec![
@@ -190,7 +196,7 @@ fn program(wanted: Wanted) -> Vec<Instruction> {
                 equal_or_skip(0, 3),
                 load(high(4)),
                 equal_or_skip(0, 1),
-                ALLOW,
+                unaddressed,
                 TRAP,
             ],
         ));
@@ -295,7 +301,11 @@ mod tests {
     /// By a program that has nothing to do with dummies.
     const fn wanted(native: bool) -> Wanted {
         Wanted {
-            receive: !native,
+            receive: if native {
+                Receive::Native
+            } else {
+                Receive::Trapped
+            },
             dummies: false,
         }
     }
@@ -352,6 +362,14 @@ mod tests {
         for nr in [libc::SYS_recvmsg, libc::SYS_recvmmsg, libc::SYS_recvfrom] {
             assert!(!trapped(true, nr, [3, 1, 1, 0, high_pointer, 0]));
         }
+        assert!(is_trapped(
+            Wanted {
+                receive: Receive::All,
+                dummies: false
+            },
+            libc::SYS_recvfrom,
+            [3, 1, 1, 0, 0, 0]
+        ));
         assert!(trapped(true, libc::SYS_getsockname, [3, 1, 1, 0, 0, 0]));
         assert!(!trapped(true, libc::SYS_sendto, [3, 1, 68, 0, 1, 12]));
     }
@@ -365,7 +383,7 @@ mod tests {
 
     #[test]
     fn traps_what_may_ask_for_a_dummy() {
-        for receive in [false, true] {
+        for receive in [Receive::Native, Receive::Trapped] {
             let wanted = Wanted {
                 receive,
                 dummies: true,
@@ -381,7 +399,7 @@ mod tests {
             assert!(!is_trapped(wanted, libc::SYS_sendto, [3, 1, 56, 0, 0, 0]));
             assert_eq!(
                 is_trapped(wanted, libc::SYS_recvmsg, [3, 1, 0, 0, 0, 0]),
-                receive
+                receive == Receive::Trapped
             );
         }
     }

@@ -30,13 +30,24 @@ use crate::supervisor::{Event, Settings, Supervisor};
 use crate::sys::{self, Fork};
 use crate::{ctl, dummy, filter, mounts, userns};
 
+/// Which calls that receive are trapped, of the tree's every socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// None: faster by two context switches, but the sender's address that the client sees is of family `AF_UNIX` (12 bytes
+    /// long, port id 0), which strict clients refuse; and a client that was too slow for notifications does not hear of it.
+    Native,
+    /// Those that tell the sender's address. Who uses `recv` instead does not hear that it was too slow: nothing makes a receive from
+    /// the client's end of a pair fail with `ENOBUFS`.
+    Trapped,
+    /// `recv`, too, for which each socket of the tree pays. `read` is not even then: each file would pay.
+    All,
+}
+
 /// How a sandbox is to be made.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Receiving calls are not trapped: faster by two context switches, but the sender's address that the client sees
-    /// is of family `AF_UNIX` (12 bytes long, port id 0), which strict clients refuse; and a client that was too slow
-    /// for notifications does not hear of it.
-    pub native_receive: bool,
+    /// How clients receive.
+    pub receive: Receive,
     /// The numbers of our own multicast groups, at most 32.
     pub groups: Range<u32>,
     /// The message type and the generic netlink command of requests that take long: their sender waits in its call until they
@@ -471,7 +482,7 @@ fn become_command(
     // SAFETY: as above.
     unsafe { std::env::set_var(ctl::VARIABLE, control_socket) };
     let wanted = filter::Wanted {
-        receive: !options.native_receive,
+        receive: options.receive,
         dummies: dummy::may_be_missing(),
     };
     match filter::install(wanted) {
@@ -488,8 +499,8 @@ fn become_command(
         Err(Error::Seccomp(errno)) => fail(Trouble::Seccomp, errno),
         Err(_) => fail(Trouble::Seccomp, Errno::IO),
     }
-    let mut go = [0];
-    match sys::recv(channel.as_fd(), &mut go, 0) {
+    // Nobody serves trapped calls yet, so this must not be one.
+    match rustix::io::read(channel, &mut [0]) {
         Ok(1) => {}
         _ => sys::exit_now(127), // the machine could not be built
     }

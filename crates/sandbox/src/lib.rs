@@ -50,7 +50,7 @@ pub use caller::{NetnsRef, Sender};
 pub use client::ClientSocket;
 pub use error::Error;
 pub use kernel::{KernelSide, RouteLimits};
-pub use launch::{Options, Outcome, run};
+pub use launch::{Options, Outcome, Receive, run};
 pub use netns::open_by_cookie;
 pub use service::{Service, Session};
 pub use slots::SocketOptions;

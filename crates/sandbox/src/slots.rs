@@ -79,8 +79,10 @@ pub(crate) struct Slot {
     pub(crate) options: AtomicU32,
     /// Membership in our own multicast groups, counted from the first.
     pub(crate) groups: AtomicU32,
-    /// 1: a datagram found the client's queue full; the next receive says so.
-    pub(crate) overrun: AtomicU32,
+    /// 1: the next receive fails with `ENOBUFS` (the kernel's `sk_err`).
+    enobufs: AtomicU32,
+    /// 1: a datagram was lost, and the client has not read all since (`NETLINK_S_CONGESTED`).
+    congested: AtomicU32,
     /// The largest buffer the client has received with, in bytes; 0: unknown.
     pub(crate) longest_receive: AtomicU32,
     /// Who sent the request that the supervisor sends in a client's stead.
@@ -105,6 +107,36 @@ impl Slot {
             uid: self.sender_uid.load(Ordering::Relaxed),
             gid: self.sender_gid.load(Ordering::Relaxed),
         }
+    }
+
+    /// The next receive is to fail with `ENOBUFS`, if the client wants to hear of such.
+    pub(crate) fn set_enobufs(&self) {
+        if !self.options().no_enobufs() {
+            self.enobufs.store(1, Ordering::Release);
+        }
+    }
+
+    /// Whether this receive is to fail so; the next one is not.
+    pub(crate) fn take_enobufs(&self) -> bool {
+        self.enobufs.load(Ordering::Relaxed) != 0 && self.enobufs.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// A datagram found no room. The client is told once, until it has read all
+    /// (`net/netlink/af_netlink.c: netlink_overrun`).
+    pub(crate) fn overrun(&self) {
+        if !self.options().no_enobufs() && self.congested.swap(1, Ordering::AcqRel) == 0 {
+            self.set_enobufs();
+        }
+    }
+
+    /// Whether the client has lost something and not read all since.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Acquire) != 0
+    }
+
+    /// The client has read all, or does not want to be told of losses any more.
+    pub(crate) fn clear_congested(&self) {
+        self.congested.store(0, Ordering::Release);
     }
 
     /// Keeps the other process from sending to this client while the guard lives.
@@ -285,7 +317,8 @@ impl Slots {
             &slot.port_id,
             &slot.options,
             &slot.groups,
-            &slot.overrun,
+            &slot.enobufs,
+            &slot.congested,
             &slot.longest_receive,
             &slot.sender_pid,
             &slot.sender_uid,
@@ -315,6 +348,23 @@ mod tests {
         slots.slot(0).release();
         assert_eq!(slots.allocate(0), Some(0));
         assert_eq!(slots.slot(0).port_id.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_is_congested_is_told_once() {
+        let slots = Slots::new().unwrap();
+        let slot = slots.slot(0);
+        for _ in 0..2 {
+            slot.overrun();
+            assert!(slot.take_enobufs());
+            slot.overrun();
+            assert!(!slot.take_enobufs() && slot.is_congested());
+            slot.clear_congested();
+        }
+        let quiet = SocketOptions::bit(SocketOptions::NO_ENOBUFS);
+        slot.options.store(quiet, Ordering::Relaxed);
+        slot.overrun();
+        assert!(!slot.take_enobufs() && !slot.is_congested());
     }
 
     #[test]

@@ -131,7 +131,7 @@ def shapes():
         client.recvmsg(10)
         raise AssertionError("received nothing?")
     except BlockingIOError:
-        assert 0.19 < time.monotonic() - start < 1, time.monotonic() - start
+        assert time.monotonic() - start > 0.19, time.monotonic() - start
     # memory that is not there
     libc = ctypes.CDLL(None, use_errno=True)
     client.send(message("gone"))

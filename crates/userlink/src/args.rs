@@ -88,7 +88,8 @@ pub(crate) struct Run {
     #[arg(long, value_enum, default_value_t = DriverLocking::Today)]
     pub(crate) driver_locking: DriverLocking,
 
-    /// How clients receive: trapped looks to any client like netlink, native is faster and suits clients that do not look at the sender's address family
+    /// How clients receive: trapped looks to any client like netlink, all tells also those that use recv() when they were too slow, for
+    /// a price that every socket pays, native is faster and suits clients that do not look at the sender's address family
     #[arg(long, value_enum, default_value_t = Receive::Trapped)]
     pub(crate) receive: Receive,
 
@@ -269,6 +270,7 @@ pub(crate) enum ClockKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Receive {
     Trapped,
+    All,
     Native,
 }
 

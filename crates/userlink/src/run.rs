@@ -23,10 +23,19 @@ pub(crate) fn run(args: Run) -> Result<ExitCode, Error> {
     } else {
         args.command.clone()
     };
-    let native_receive = args.receive == Receive::Native;
+    let receive = args.receive;
     let config = config(args)?;
+    let loses = config
+        .faults
+        .iter()
+        .any(mlx5::FaultSpec::loses_notifications);
     let options = Options {
-        native_receive,
+        receive: match receive {
+            Receive::Native => sandbox::Receive::Native,
+            // Or some clients would never hear what was asked for.
+            Receive::Trapped if !loses => sandbox::Receive::Trapped,
+            Receive::Trapped | Receive::All => sandbox::Receive::All,
+        },
         groups: machine::GROUPS,
         slow_requests: vec![(machine::FAMILY_ID, netlink::cmd::FLASH_UPDATE)],
         // What udev comes with tells the module not to.

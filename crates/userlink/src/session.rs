@@ -98,7 +98,21 @@ struct Queue {
 
 impl Transport for Queue {
     fn send(&self, datagram: &[u8]) -> Result<(), SendError> {
-        let send = || match self.client.try_send(datagram) {
+        self.queue(datagram, ClientSocket::try_send)
+    }
+
+    fn notify(&self, datagram: &[u8], _net: NetId) -> Result<(), SendError> {
+        self.queue(datagram, ClientSocket::try_notify)
+    }
+}
+
+impl Queue {
+    fn queue(
+        &self,
+        datagram: &[u8],
+        by: fn(&ClientSocket, &[u8]) -> Result<(), Errno>,
+    ) -> Result<(), SendError> {
+        let send = || match by(&self.client, datagram) {
             Ok(()) => Ok(()),
             Err(Errno::AGAIN) => Err(SendError::Full),
             Err(_) => Err(SendError::Gone),
@@ -153,6 +167,10 @@ impl genl::Options for Options {
     fn max_recvmsg_len(&self) -> usize {
         // Native receives are not seen: then the largest that was seen, perhaps none, which a client can take too.
         self.0.longest_receive()
+    }
+
+    fn set_enobufs(&self) {
+        self.0.set_enobufs();
     }
 
     fn set_overrun(&self) {

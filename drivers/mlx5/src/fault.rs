@@ -28,7 +28,8 @@
 //! | `dump-intr` | | something interferes with a dump: its later messages, and its end, are marked (`NLM_F_DUMP_INTR`) |
 //! | `enobufs` | | a notification is lost to one who listens; its next receive fails with `ENOBUFS`, and wakes only with the next one |
 //!
-//! The last two happen to clients, whatever device they ask about: they have no `on=`.
+//! The last two happen to clients, whatever device they ask about: they have no `on=`. Who receives with `recv` hears of `enobufs` only
+//! where such receives are trapped, as they are if the machine starts with that fault; who reads with `read` never does.
 //!
 //! Probabilities come from the machine's seed: the same seed and the same events are the same run.
 
@@ -200,6 +201,13 @@ impl FromStr for FaultSpec {
 
 fn number(text: &str) -> Option<u64> {
     text.parse().ok()
+}
+
+impl FaultSpec {
+    /// Whether clients may lose notifications.
+    pub fn loses_notifications(&self) -> bool {
+        self.fault == Fault::Enobufs
+    }
 }
 
 impl fmt::Display for FaultSpec {

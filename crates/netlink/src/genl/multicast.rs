@@ -70,9 +70,9 @@ impl FamilyHandle {
             if !wanted(socket) {
                 return;
             }
-            let full = genl.loses_notification()
-                || socket.transport().notify(&datagram, net) == Err(SendError::Full);
-            if full {
+            if genl.loses_notification() {
+                socket.options().set_enobufs();
+            } else if socket.transport().notify(&datagram, net) == Err(SendError::Full) {
                 socket.options().set_overrun();
             }
         });

@@ -57,9 +57,14 @@ pub trait Options: Send + Sync {
     fn listens_all_nsid(&self) -> bool;
     /// The largest buffer in bytes the client has ever received with; 0 if that is unknown.
     fn max_recvmsg_len(&self) -> usize;
-    /// A datagram was lost: the next receive is to fail with `ENOBUFS`, once
+    /// The next receive is to fail with `ENOBUFS`, once.
+    fn set_enobufs(&self);
+
+    /// A datagram found no room: the same, unless that was said already and the client has not read all since
     /// (`net/netlink/af_netlink.c: netlink_overrun`).
-    fn set_overrun(&self);
+    fn set_overrun(&self) {
+        self.set_enobufs();
+    }
 }
 
 /// Options in this process' memory.
@@ -79,8 +84,8 @@ pub struct AtomicOptions {
     pub listens_all_nsid: AtomicBool,
     /// Bytes.
     pub max_recvmsg_len: AtomicUsize,
-    /// A datagram was lost.
-    pub overrun: AtomicBool,
+    /// The next receive is to fail with `ENOBUFS`.
+    pub enobufs: AtomicBool,
 }
 
 impl Options for AtomicOptions {
@@ -112,8 +117,8 @@ impl Options for AtomicOptions {
         self.max_recvmsg_len.load(Ordering::Relaxed)
     }
 
-    fn set_overrun(&self) {
-        self.overrun.store(true, Ordering::Relaxed);
+    fn set_enobufs(&self) {
+        self.enobufs.store(true, Ordering::Relaxed);
     }
 }
 

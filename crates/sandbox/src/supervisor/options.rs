@@ -85,6 +85,9 @@ impl Supervisor {
             sys::set_option(relay, sys::SOL_NETLINK, name, given)
         })??;
         if (0..32).contains(&name) {
+            if name == libc::NETLINK_NO_ENOBUFS && value != 0 {
+                shared.clear_congested();
+            }
             let bit = SocketOptions::bit(name as u32);
             if value == 0 {
                 shared.options.fetch_and(!bit, Ordering::AcqRel);

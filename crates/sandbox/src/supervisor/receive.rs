@@ -1,4 +1,5 @@
-//! Trapped receives: `recvmsg`, `recvmmsg`, and `recvfrom` with a place for the sender's address.
+//! Trapped receives: `recvmsg`, `recvmmsg`, and `recvfrom`, most often only with a place for the sender's address
+//! ([`Receive`](crate::Receive)).
 //!
 //! The supervisor takes the datagram from the client's end itself, writes data, sender (`nl_pid` 0: the kernel) and the
 //! other results where the client wants them, and ends the call.
@@ -126,7 +127,9 @@ impl Message {
     fn of_recvfrom(call: &Notification) -> Result<Self> {
         let [_, data, room, _, name, name_length] = call.args;
         let mut name_room = [0; 4];
-        sys::read_memory(call.tid, name_length, &mut name_room)?;
+        if name != 0 {
+            sys::read_memory(call.tid, name_length, &mut name_room)?;
+        }
         let name_room = i32::from_ne_bytes(name_room);
         Ok(Self {
             header: 0,
@@ -258,12 +261,9 @@ impl Supervisor {
         slot: u32,
     ) -> Progress {
         let shared = self.slots.slot(slot);
-        if shared.overrun.load(Ordering::Relaxed) != 0
-            && shared.overrun.swap(0, Ordering::AcqRel) != 0
-            && !shared.options().no_enobufs()
-        {
+        if shared.take_enobufs() {
             if !self.answer(call, Err(Errno::NOBUFS)) {
-                shared.overrun.store(1, Ordering::Release);
+                shared.set_enobufs();
             }
             return Progress::Done;
         }
@@ -372,7 +372,7 @@ fn requeue(
     for datagram in &datagrams {
         // They were all in this queue before, so there is room for them; if not, the client is told as always.
         if sys::send(end, datagram, libc::MSG_DONTWAIT).is_err() {
-            slot.overrun.store(1, Ordering::Release);
+            slot.overrun();
         }
     }
 }
@@ -404,7 +404,7 @@ mod tests {
         };
         let taken = vec![take(&mut buffer), take(&mut buffer)];
         requeue(slot, end.as_fd(), client.as_fd(), &mut buffer, taken);
-        assert_eq!(slot.overrun.load(Ordering::Relaxed), 0);
+        assert!(!slot.is_congested());
         for number in 0..sent {
             assert_eq!(take(&mut buffer), number.to_ne_bytes().repeat(300));
         }

@@ -241,6 +241,14 @@ pub(crate) fn recv_message(
     Ok(received)
 }
 
+/// How much memory, in bytes, is taken by what was sent here and the other end has not received.
+pub(crate) fn unread(fd: BorrowedFd<'_>) -> Result<u32> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(bytes.unsigned_abs())
+}
+
 /// Sends one datagram with descriptors.
 pub(crate) fn send_with_fds(
     fd: BorrowedFd<'_>,

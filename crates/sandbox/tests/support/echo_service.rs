@@ -9,7 +9,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, Weak};
 
-use sandbox::{ClientSocket, KernelSide, Options, Sender, Service, Session};
+use rustix::io::Errno;
+use sandbox::{ClientSocket, KernelSide, Options, Receive, Sender, Service, Session};
 
 const FAMILY: u16 = 0x3d1;
 const GROUP: u32 = 0x3d1;
@@ -118,7 +119,9 @@ impl Session for Conversation {
                     .filter_map(Weak::upgrade)
                     .collect();
                 for socket in all.iter().filter(|socket| socket.is_member(0)) {
-                    let _ = socket.notify(&notification);
+                    if socket.try_notify(&notification) == Err(Errno::AGAIN) {
+                        socket.overrun();
+                    }
                 }
                 self.answer(datagram, b"notified");
             }
@@ -148,15 +151,19 @@ fn machine(side: &KernelSide) -> Result<Arc<dyn Service>, String> {
 
 fn main() -> ExitCode {
     let mut command: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let native_receive = command.first().is_some_and(|word| word == "--native");
-    if native_receive {
+    let receive = match command.first().and_then(|word| word.to_str()) {
+        Some("--native") => Receive::Native,
+        Some("--all") => Receive::All,
+        _ => Receive::Trapped,
+    };
+    if receive != Receive::Trapped {
         command.remove(0);
     }
     if command.first().is_some_and(|word| word == "--") {
         command.remove(0);
     }
     let options = Options {
-        native_receive,
+        receive,
         groups: GROUP..GROUP + 1,
         slow_requests: Vec::new(),
         dummy0: false,

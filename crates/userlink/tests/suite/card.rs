@@ -233,7 +233,7 @@ userlink ctl fault dump-intr,times=1
 devlink port show >/dev/null || echo interrupted
 devlink port show >/dev/null && echo good
 userlink ctl fault enobufs,after=1,times=1
-python3 $CLIENTS/python/lost.py
+python3 $CLIENTS/python/lost.py recvmsg
 "#;
     let run = |seed| {
         let options = ["--seed", seed, "--fault", "dump-intr,chance=50%"];
@@ -249,6 +249,21 @@ python3 $CLIENTS/python/lost.py
     }
     // Errors come before what is in the queue.
     assert!(one.out.ends_with("lost\nheard\nheard\n"), "{}", one.tail());
+}
+
+/// Also those that do not ask who has sent what they receive.
+#[test]
+fn every_way_to_receive_tells_that_something_was_lost() {
+    for receive in ["recv", "recvfrom", "recvmsg"] {
+        let Some(machine) = Machine::new(Who::User) else {
+            return;
+        };
+        let ran = machine
+            .with(&["--fault", "enobufs,after=1,times=1"])
+            .python(&format!("lost.py {receive}"))
+            .good();
+        assert_eq!(ran.out, "lost\nheard\nheard\n", "{}", ran.tail());
+    }
 }
 
 #[test]

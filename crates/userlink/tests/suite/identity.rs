@@ -72,6 +72,11 @@ fn a_slow_reader_gets_enobufs_once() {
 }
 
 #[test]
+fn who_lost_something_is_told_once_until_all_is_read() {
+    scenario("congested");
+}
+
+#[test]
 fn threads_share_a_socket() {
     scenario("threads");
 }

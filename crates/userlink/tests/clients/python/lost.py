@@ -1,6 +1,7 @@
-"""lost.py: listen, change a parameter three times, and print what is heard of it, and when something was lost."""
+"""lost.py RECEIVE: listen with this method of a socket, change a parameter three times, and print what is heard of it, and when something was lost."""
 import errno
 import subprocess
+import sys
 
 import raw
 
@@ -10,9 +11,10 @@ change = "devlink dev param set pci/0000:00:09.0 name enable_remote_dev_reset cm
 for value in ("false", "true", "false"):
     subprocess.run([*change.split(), value], check=True)
 genl.sock.setblocking(False)
+receive = getattr(genl.sock, sys.argv[1])
 while True:
     try:
-        genl.sock.recvmsg(1 << 16)
+        receive(1 << 16)
         print("heard")
     except BlockingIOError:
         break
