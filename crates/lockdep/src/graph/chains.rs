@@ -39,6 +39,8 @@ pub(super) struct Chains {
     made: usize,
     /// How many classes ended since the chains were last swept.
     pub(super) ended: usize,
+    /// How many chains the last sweep left.
+    left: usize,
 }
 
 impl Chains {
@@ -49,6 +51,7 @@ impl Chains {
             serial: 0,
             made: 0,
             ended: 0,
+            left: 0,
         }
     }
 
@@ -70,12 +73,12 @@ impl Chains {
 
     /// A sweep must be worth its work: so many classes have ended.
     const WORTH: usize = 64;
-    /// Before the table is full, a sweep looks at no more chains for each class that has ended.
-    const LOOKS: usize = 16;
 
-    /// Whether so many classes have ended that it costs each of them little to look at all chains.
+    /// Whether it costs little to look at all chains, before there is no room: there are half as many more as the last sweep
+    /// left, so each of the new ones has paid for three looks. How many chains a class leaves does not matter; with many locks
+    /// of other classes above and below its own, it is a hundred and more.
     fn are_worth_a_sweep(&self) -> bool {
-        self.ended >= Self::WORTH && self.ended * Self::LOOKS >= self.count()
+        self.ended >= Self::WORTH && self.count() >= self.left + self.left / 2
     }
 
     /// A new node, `depth` locks deep.
@@ -226,5 +229,6 @@ impl Graph {
                 self.chains.free.push_back(node.slot() as u32);
             }
         }
+        self.chains.left = self.chains.count();
     }
 }
