@@ -30,9 +30,24 @@ pub use value::{Cmode, Cmodes, MAX_ARRAY_SIZE, MAX_STRING_VALUE, ParamType, Para
 #[derive(Debug)]
 pub(crate) struct ParamItem {
     param: Arc<Param>,
+    /// How many were registered on the instance before it.
+    registered: u32,
     driverinit: Option<ParamValue>,
     driverinit_new: Option<ParamValue>,
     driverinit_default: Option<ParamValue>,
+}
+
+// Look-ups.
+
+/// All parameters in their order, each with its place in it: by number, before 6.3 as they were registered.
+fn ordered<'a>(objects: &'a Objects<'_>) -> Vec<(u32, &'a ParamItem)> {
+    let params = objects.state.params.iter();
+    if objects.devlink().kernel().has(KernelVersion::new(6, 3)) {
+        return params.map(|(id, item)| (*id, item)).collect();
+    }
+    let mut items: Vec<_> = params.map(|(_, item)| (item.registered, item)).collect();
+    items.sort_unstable_by_key(|(place, _)| *place);
+    items
 }
 
 // Look-ups from a request.
@@ -230,10 +245,12 @@ fn notify(objects: &Objects<'_>, item: &ParamItem, cmd: u8) {
     }
 }
 
-/// One notification for each parameter, by number.
+/// One notification for each parameter.
 pub(crate) fn notify_all(objects: &Objects<'_>, cmd: u8, order: Order) {
-    let items = objects.state.params.values();
-    order.of(items).for_each(|item| notify(objects, item, cmd));
+    let items = ordered(objects).into_iter();
+    order
+        .of(items)
+        .for_each(|(_, item)| notify(objects, item, cmd));
 }
 
 // The handlers.
@@ -248,7 +265,7 @@ pub(crate) fn get_doit(
     reply.send(cmd::PARAM_GET, |w| fill(w, devl.devlink(), item, &values))
 }
 
-/// Dumps the instance's parameters, from the number at which the cursor stands; those that cannot be read now are left out.
+/// Dumps the instance's parameters, from the place at which the cursor stands; those that cannot be read now are left out.
 pub(crate) fn get_dump_one(
     devl: &Devl<'_>,
     request: &mut Request<'_>,
@@ -257,13 +274,14 @@ pub(crate) fn get_dump_one(
 ) -> netlink::Result {
     let devlink = devl.devlink();
     let from = u32::try_from(cursor.index).unwrap_or(u32::MAX);
-    for (&id, item) in devl.state.params.range(from..) {
+    let items = ordered(devl).into_iter();
+    for (place, item) in items.filter(|(place, _)| *place >= from) {
         let filled = read_values(devlink, item, request.ext_ack())
             .map_err(Error::from)
             .and_then(|values| batch.put(cmd::PARAM_GET, |w| fill(w, devlink, item, &values)));
         match filled {
             Err(error) if error.errno() != Errno::OPNOTSUPP => {
-                cursor.index = u64::from(id);
+                cursor.index = u64::from(place);
                 return Err(error);
             }
             Ok(()) | Err(_) => {}
@@ -361,8 +379,10 @@ impl Objects<'_> {
         }
         let param = Arc::new(param.clone());
         let id = param.id;
+        let registered = self.state.params.values().map(|item| item.registered + 1);
         let item = ParamItem {
             param,
+            registered: registered.max().unwrap_or(0),
             driverinit: None,
             driverinit_new: None,
             driverinit_default: None,

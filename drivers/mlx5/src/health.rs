@@ -58,6 +58,8 @@ pub(crate) struct Health {
     pub(crate) opened: Arc<AtomicBool>,
     /// `fw`, `fw_fatal`, `vnic`, while they exist. A leaf.
     reporters: lockdep::Mutex<Vec<Arc<Reporter>>>,
+    /// `rx` and `tx`, where the core has made them. A leaf.
+    queues: lockdep::Mutex<Vec<Arc<Reporter>>>,
 }
 
 impl Health {
@@ -66,7 +68,14 @@ impl Health {
             syndrome: AtomicU8::new(0),
             opened: Arc::default(),
             reporters: lockdep::Mutex::named("mlx5 reporters", Vec::new()),
+            queues: lockdep::Mutex::named("mlx5 queue reporters", Vec::new()),
         }
+    }
+
+    /// The reporters of the queues that the core has made from now on; returns those that were there.
+    pub(crate) fn set_queues(&self, queues: Vec<Arc<Reporter>>) -> Vec<Arc<Reporter>> {
+        let mut now = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut now, queues)
     }
 
     fn reporters(&self) -> lockdep::MutexGuard<'_, Vec<Arc<Reporter>>> {
@@ -104,9 +113,29 @@ pub(crate) fn reporters_create(dev: &Arc<CoreDev>, objects: &mut Objects<'_>) ->
     if !dev.is_lightweight() {
         fw_reporters_create(dev, objects)?;
     }
-    let vnic = objects.health_reporter_create(vnic(dev.module()))?;
-    dev.health.reporters().push(vnic);
+    if has_vnic(dev.module()) {
+        let vnic = objects.health_reporter_create(vnic(dev.module()))?;
+        dev.health.reporters().push(vnic);
+    }
     Ok(())
+}
+
+/// Whether there is a reporter `vnic`, of functions and of those behind the eswitch.
+pub(crate) fn has_vnic(module: &Module) -> bool {
+    module.kernel_is_at_least(6, 4)
+}
+
+/// Whether the reporters of the firmware can dump; in older kernels those of any function say that they can.
+fn has_dump(dev: &CoreDev) -> bool {
+    dev.is_pf() || !dev.module().kernel_is_at_least(6, 4)
+}
+
+/// Only a physical function may have the firmware dump.
+fn may_dump(dev: &CoreDev) -> Result<(), Errno> {
+    match dev.is_pf() {
+        true => Ok(()),
+        false => Err(Errno::PERM),
+    }
 }
 
 /// Those of them that a sub-function gets when it is more than its parameters.
@@ -144,12 +173,13 @@ fn fw(dev: &Arc<CoreDev>) -> ReporterOps {
         }
         Ok(())
     });
-    if !dev.is_pf() {
+    if !has_dump(dev) {
         return ops;
     }
     let this = Arc::downgrade(dev);
     ops.dump(move |_, fmsg, ctx, _| {
         let dev = this.upgrade().ok_or(Errno::NODEV)?;
+        may_dump(&dev)?;
         put_error(fmsg, ctx);
         put_health_buffer(&dev, fmsg);
         put_traces(&dev, fmsg);
@@ -182,12 +212,13 @@ fn fw_fatal(dev: &Arc<CoreDev>) -> ReporterOps {
             core::unload_one(&dev, devl);
             core::load_one(&dev, devl)
         });
-    if !dev.is_pf() {
+    if !has_dump(dev) {
         return ops;
     }
     let this = Arc::downgrade(dev);
     ops.dump(move |_, fmsg, ctx, _| {
         let dev = this.upgrade().ok_or(Errno::NODEV)?;
+        may_dump(&dev)?;
         put_error(fmsg, ctx);
         let mut crdump = vec![0; 4096];
         crdump[0] = dev.health.syndrome.load(Ordering::Acquire);

@@ -202,6 +202,10 @@ fn devlink_reload_down(
         core::unload_one_light(dev);
         return Ok(());
     }
+    if sf::has_devices(dev) && !dev.module().kernel_is_at_least(6, 4) {
+        extack.set_msg("mlx5_core: reload is unsupported when SFs are allocated");
+        return Err(Errno::OPNOTSUPP);
+    }
     // Newer kernels take the aggregation apart instead.
     if lag::is_active(dev) && !dev.module().kernel_is_at_least(7, 0) {
         extack.set_msg("mlx5_core: reload is unsupported in Lag mode");

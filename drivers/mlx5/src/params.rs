@@ -97,18 +97,19 @@ fn steering_param_follows_load(dev: &CoreDev) -> bool {
 fn lasting(dev: &Arc<CoreDev>) -> Vec<Vec<Param>> {
     let since = |major, minor| dev.module().kernel_is_at_least(major, minor);
     let mut groups = Vec::new();
-    if dev.is_pf() {
-        groups.push(vec![stored::remote_dev_reset(dev)]);
-        if since(6, 3) {
+    if since(6, 3) {
+        if dev.is_pf() {
+            groups.push(vec![stored::remote_dev_reset(dev)]);
             groups.push(vec![stored::esw_multiport(dev)]);
+            groups.push(vec![stored::esw_port_metadata(dev)]);
         }
-        groups.push(vec![stored::esw_port_metadata(dev)]);
+        if !steering_param_follows_load(dev) {
+            groups.push(vec![stored::flow_steering_mode(dev)]);
+        }
+        groups.push(driverinit::core(dev).into());
+    } else {
+        groups.push(core_as_of_6_1(dev));
     }
-    if !steering_param_follows_load(dev) {
-        groups.push(vec![stored::flow_steering_mode(dev)]);
-    }
-
-    groups.push(driverinit::core(dev));
     groups.push(driverinit::eth(dev));
     groups.push(driverinit::rdma());
     if parts::vnet_supported(dev) {
@@ -120,6 +121,20 @@ fn lasting(dev: &Arc<CoreDev>) -> Vec<Vec<Param>> {
         groups.push(stored::non_volatile(dev));
     }
     groups
+}
+
+/// Before each part of the driver registered its own: one list, the same for any function.
+fn core_as_of_6_1(dev: &Arc<CoreDev>) -> Vec<Param> {
+    let [enable_roce, fdb_large_groups, io_eq_size, event_eq_size] = driverinit::core(dev);
+    vec![
+        stored::flow_steering_mode(dev),
+        enable_roce,
+        fdb_large_groups,
+        stored::esw_port_metadata(dev),
+        stored::remote_dev_reset(dev),
+        io_eq_size,
+        event_eq_size,
+    ]
 }
 
 /// Name and type of the driver's own parameters.

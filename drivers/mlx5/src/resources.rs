@@ -27,12 +27,17 @@ const fn functions(name: &'static str, id: u64, most: u16) -> NewResource {
     }
 }
 
+/// A physical function has some, since 6.3.
+fn has_any(dev: &CoreDev) -> bool {
+    dev.is_pf() && dev.module().kernel_is_at_least(6, 3)
+}
+
 /// Registers what a physical function has.
 ///
 /// # Errors
 /// `EEXIST` when they are registered.
 pub(crate) fn register(dev: &CoreDev, objects: &mut Objects<'_>) -> Result<(), Errno> {
-    if dev.is_pf() {
+    if has_any(dev) {
         let eswitch = &dev.profile().eswitch;
         objects.resource_register(functions("max_local_SFs", MAX_LOCAL_SFS, eswitch.local_sfs))?;
         let external = functions("max_external_SFs", MAX_EXTERNAL_SFS, eswitch.external_sfs);
@@ -43,7 +48,7 @@ pub(crate) fn register(dev: &CoreDev, objects: &mut Objects<'_>) -> Result<(), E
 
 /// Takes them back.
 pub(crate) fn unregister(dev: &CoreDev, objects: &mut Objects<'_>) {
-    if dev.is_pf() {
+    if has_any(dev) {
         objects.resources_unregister();
     }
 }

@@ -77,6 +77,11 @@ impl SfManager {
     }
 }
 
+/// Whether the function has sub-functions with devices (`sf/dev/dev.c: mlx5_sf_dev_allocated`).
+pub(crate) fn has_devices(dev: &CoreDev) -> bool {
+    dev.sf().is_some_and(|sf| !sf.devices().is_empty())
+}
+
 /// From now on the function hears of its sub-functions (`sf/vhca_event.c: mlx5_vhca_event_start`).
 pub(crate) fn events_start(dev: &CoreDev) {
     if let Some(sf) = dev.sf() {

@@ -137,7 +137,21 @@ fn older_kernels_have_fewer_parameters() {
             .map(|line| line.split(' ').nth(1).unwrap().to_owned())
             .collect()
     };
+    // 6.1 has them in the order of their registration, newer ones by number.
     let of_6_1 = [
+        "flow_steering_mode",
+        "enable_roce",
+        "fdb_large_groups",
+        "esw_port_metadata",
+        "enable_remote_dev_reset",
+        "io_eq_size",
+        "event_eq_size",
+        "enable_eth",
+        "enable_rdma",
+        "max_macs",
+    ];
+    assert_eq!(names(KernelVersion::V6_1), of_6_1);
+    let by_number = [
         "max_macs",
         "enable_roce",
         "enable_remote_dev_reset",
@@ -149,9 +163,9 @@ fn older_kernels_have_fewer_parameters() {
         "fdb_large_groups",
         "esw_port_metadata",
     ];
-    assert_eq!(names(KernelVersion::V6_1), of_6_1);
     let newer = ["esw_multiport", "hairpin_num_queues", "hairpin_queue_size"];
-    assert_eq!(names(KernelVersion::V6_12), [&of_6_1[..], &newer].concat());
+    let of_6_12 = [&by_number[..], &newer].concat();
+    assert_eq!(names(KernelVersion::V6_12), of_6_12);
 }
 
 #[test]

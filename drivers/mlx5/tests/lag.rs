@@ -93,14 +93,18 @@ fn two_switches_become_one_and_two_again() {
     assert_eq!(host.multiport(PF0, true), refused(Errno::OPNOTSUPP, ""));
     host.mode(PF0, SWITCHDEV);
     assert_eq!(host.multiport(PF0, true), refused(Errno::OPNOTSUPP, ""));
-    host.mode(PF1, SWITCHDEV);
     let metadata = |on| {
         let client = host.client();
         client.param_set(PF1, "esw_port_metadata", Value::Bool(on), RUNTIME)
     };
     metadata(false).unwrap();
+    host.mode(PF1, SWITCHDEV);
     assert_eq!(host.multiport(PF0, true), refused(Errno::OPNOTSUPP, ""));
+    let refusal = "mlx5_core: E-Switch must either disabled or non switchdev mode";
+    assert_eq!(metadata(true), refused(Errno::BUSY, refusal));
+    host.mode(PF1, LEGACY);
     metadata(true).unwrap();
+    host.mode(PF1, SWITCHDEV);
 
     host.multiport(PF0, true).unwrap();
     // Twice is a mistake; the other function says the same of it.

@@ -17,8 +17,6 @@ use crate::{health, host, resources, sf};
 
 /// Event queues that a function needs for itself (`MLX5_ESW_MAX_CTRL_EQS`).
 const MAX_CTRL_EQS: u32 = 4;
-/// Bits of the number of event queues (`max_num_eqs_24b`).
-const MAX_NUM_EQS_BITS: u32 = 24;
 
 /// Registers the vport's port (`esw/devlink_port.c: mlx5_esw_offloads_devlink_port_register`).
 ///
@@ -48,10 +46,12 @@ pub(crate) fn port_register(
         resources::port_register(dev, change.objects, index)?;
     }
     // A port without it is as good.
-    let reporter = change
-        .objects
-        .port_health_reporter_create(index, health::vnic(dev.module()));
-    vport.set_port(Some(port), reporter.ok());
+    let reporter = health::has_vnic(dev.module()).then(|| {
+        change
+            .objects
+            .port_health_reporter_create(index, health::vnic(dev.module()))
+    });
+    vport.set_port(Some(port), reporter.and_then(Result::ok));
     Ok(())
 }
 
@@ -153,6 +153,10 @@ impl PortOps for VportOps {
         if self.since(6, 7) {
             ops.extend([PortOp::FnIpsecCryptoSet, PortOp::FnIpsecPacketSet]);
         }
+        if !self.since(6, 5) {
+            // Operations were of the instance, not of a port: any port had them all.
+            ops.extend([PortOp::Del, PortOp::FnStateSet]);
+        }
         if self.since(7, 1) {
             // Also of a virtual function, which then says that it has none.
             ops.push(PortOp::FnStateSet);
@@ -167,6 +171,9 @@ impl PortOps for VportOps {
         _extack: &mut ExtAck,
     ) -> Result<(), Errno> {
         _ = port;
+        if !self.is_sf() {
+            return Err(Errno::NODEV);
+        }
         sf::devlink_port_del(&self.dev()?, devl, &self.vport);
         Ok(())
     }
@@ -225,6 +232,9 @@ impl PortOps for VportOps {
         if self.is_sf() {
             return sf::state_set(&*self.dev()?, &self.vport, state, extack);
         }
+        if !self.since(6, 5) {
+            return Err(Errno::NODEV);
+        }
         if !self.is_pf_with_state() {
             let text = "mlx5_core: State set is not supported for VF";
             return refuse(extack, Errno::OPNOTSUPP, text);
@@ -247,14 +257,12 @@ impl PortOps for VportOps {
         max: u32,
         extack: &mut ExtAck,
     ) -> Result<(), Errno> {
-        let Some(total) = max.checked_add(MAX_CTRL_EQS) else {
+        let most = u32::from(u16::MAX) - MAX_CTRL_EQS;
+        if max > most {
             let text = "mlx5_core: Supplied value out of range";
             return refuse(extack, Errno::INVAL, text);
-        };
-        if total >> MAX_NUM_EQS_BITS != 0 {
-            return refuse(extack, Errno::INVAL, "mlx5_core: Failed setting HCA caps");
         }
-        self.vport.info().max_io_eqs = max;
+        self.vport.info().set_max_io_eqs(max);
         Ok(())
     }
 
@@ -359,7 +367,10 @@ const IPSEC_CRYPTO: Capability = Capability {
 const IPSEC_PACKET: Capability = Capability {
     since: (6, 7),
     has: |dev| dev.profile().eswitch.ipsec_packet_vfs,
-    missing: ["mlx5_core: Device doesn't support IPsec packet"; 2],
+    missing: [
+        "mlx5_core: Device doesn't support IPsec packet",
+        "mlx5_core: Device doesn't support IPsec packet mode",
+    ],
     field: |info| &mut info.ipsec_packet,
 };
 

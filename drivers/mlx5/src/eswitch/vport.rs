@@ -8,6 +8,9 @@ use net_core::Netdev;
 
 use crate::core_dev::CoreDev;
 
+/// `MLX5_ESW_DEFAULT_SF_COMP_EQS`
+const DEFAULT_SF_COMP_EQS: u32 = 8;
+
 /// Whose vport it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VportKind {
@@ -37,6 +40,24 @@ pub(crate) struct VportInfo {
     pub(crate) ipsec_packet: bool,
     /// I/O event queues.
     pub(crate) max_io_eqs: u32,
+    /// Somebody has said how many (`max_eqs_set`).
+    max_io_eqs_set: bool,
+}
+
+impl VportInfo {
+    /// So many I/O event queues from now on.
+    pub(crate) fn set_max_io_eqs(&mut self, max: u32) {
+        self.max_io_eqs = max;
+        self.max_io_eqs_set = true;
+    }
+
+    /// A sub-function is activated: it gets a number of its own, unless somebody has said another
+    /// (`mlx5_devlink_port_fn_max_io_eqs_set_sf_default`).
+    pub(crate) fn set_max_io_eqs_of_sf(&mut self) {
+        if !self.max_io_eqs_set {
+            self.set_max_io_eqs(DEFAULT_SF_COMP_EQS);
+        }
+    }
 }
 
 /// One vport (`struct mlx5_vport`).
@@ -66,6 +87,7 @@ impl Vport {
             ipsec_crypto: false,
             ipsec_packet: false,
             max_io_eqs: profile.max_io_eqs,
+            max_io_eqs_set: false,
         };
         Vport {
             number,

@@ -107,9 +107,9 @@ const PCIE_CONG: [(Id, u16); 4] = [
 ];
 
 /// What the function itself needs to know (`mlx5_devlink_params`).
-pub(super) fn core(dev: &CoreDev) -> Vec<Param> {
+pub(super) fn core(dev: &CoreDev) -> [Param; 4] {
     let function = dev.this();
-    vec![
+    [
         generic(Generic::EnableRoce)
             .validate(move |_, value, extack| enable_roce_validate(&function, value, extack)),
         own_driverinit(Id::FdbLargeGroups).validate(|_, value, extack| {

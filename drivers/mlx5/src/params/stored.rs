@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::{Id, check, check_fmt, own};
 use crate::core_dev::CoreDev;
+use crate::eswitch::Mode;
 use crate::lag::mpesw;
 use crate::profile::Profile;
 
@@ -115,12 +116,36 @@ pub(super) fn esw_multiport(dev: &Arc<CoreDev>) -> Param {
 
 /// `eswitch_offloads.c: esw_port_metadata_set`
 pub(super) fn esw_port_metadata(dev: &Arc<CoreDev>) -> Param {
-    stored(
-        dev,
-        own(Id::EswPortMetadata, Cmodes::RUNTIME),
-        |values| ParamValue::Bool(values.esw_port_metadata),
-        |values, value| set_bool(&mut values.esw_port_metadata, value),
-    )
+    let (reader, writer, dev) = (Arc::clone(dev), Arc::clone(dev), Arc::clone(dev));
+    let param = own(Id::EswPortMetadata, Cmodes::RUNTIME).with(
+        move |_, _, _| {
+            reader.eswitch().ok_or(Errno::OPNOTSUPP)?;
+            Ok(ParamValue::Bool(reader.settings.esw_port_metadata()))
+        },
+        move |_, _, value, _| {
+            set_bool(&mut writer.settings.values().esw_port_metadata, value);
+            Ok(())
+        },
+    );
+    param.validate(move |_, _, extack| {
+        check(
+            dev.eswitch().is_some(),
+            Errno::OPNOTSUPP,
+            extack,
+            "mlx5_core: E-Switch is unsupported",
+        )?;
+        check(
+            !in_switchdev_mode(&dev),
+            Errno::BUSY,
+            extack,
+            "mlx5_core: E-Switch must either disabled or non switchdev mode",
+        )
+    })
+}
+
+fn in_switchdev_mode(dev: &CoreDev) -> bool {
+    dev.eswitch()
+        .is_some_and(|esw| esw.mode() == Mode::Offloads)
 }
 
 /// `fs_core.c: mlx5_fs_params`
@@ -133,14 +158,29 @@ pub(super) fn flow_steering_mode(dev: &Arc<CoreDev>) -> Param {
         |values| ParamValue::String(values.flow_steering_mode.clone()),
         |values, value| set_string(&mut values.flow_steering_mode, value),
     );
+    let dev = Arc::clone(dev);
     param.validate(move |_, value, extack| match value.as_str() {
-        Some("dmfs") => Ok(()),
-        Some("smfs") => check(
-            smfs,
+        _ if has_hmfs && in_switchdev_mode(&dev) => check(
+            false,
             Errno::OPNOTSUPP,
             extack,
-            "mlx5_core: Software managed steering is not supported by current device",
+            "mlx5_core: Changing fs mode is not supported when eswitch offloads enabled.",
         ),
+        Some("dmfs") => Ok(()),
+        Some("smfs") => {
+            check(
+                smfs,
+                Errno::OPNOTSUPP,
+                extack,
+                "mlx5_core: Software managed steering is not supported by current device",
+            )?;
+            check(
+                !in_switchdev_mode(&dev),
+                Errno::OPNOTSUPP,
+                extack,
+                "mlx5_core: Software managed steering is not supported when eswitch offloads enabled.",
+            )
+        }
         Some("hmfs") if has_hmfs => check(
             hmfs,
             Errno::OPNOTSUPP,
@@ -173,30 +213,48 @@ pub(super) fn non_volatile(dev: &Arc<CoreDev>) -> Vec<Param> {
 
 /// `lib/nv_param.c: mlx5_devlink_enable_sriov_set`
 fn enable_sriov(dev: &Arc<CoreDev>) -> Param {
-    stored(
-        dev,
-        Param::generic(Generic::EnableSriov, Cmodes::PERMANENT),
-        |values| ParamValue::Bool(values.enable_sriov),
-        |values, value| set_bool(&mut values.enable_sriov, value),
+    let (reader, writer) = (Arc::clone(dev), Arc::clone(dev));
+    Param::generic(Generic::EnableSriov, Cmodes::PERMANENT).with(
+        move |_, _, _| Ok(ParamValue::Bool(reader.settings.values().enable_sriov)),
+        move |_, _, value, extack| {
+            check(
+                has_sriov(&writer),
+                Errno::OPNOTSUPP,
+                extack,
+                "mlx5_core: SRIOV is not supported on this device",
+            )?;
+            set_bool(&mut writer.settings.values().enable_sriov, value);
+            Ok(())
+        },
     )
+}
+
+/// Whether the firmware can be configured for virtual functions at all (`sriov_support`).
+fn has_sriov(dev: &CoreDev) -> bool {
+    dev.profile().max_total_vfs > 0
 }
 
 /// `lib/nv_param.c: mlx5_devlink_total_vfs_validate`
 fn total_vfs(dev: &Arc<CoreDev>) -> Param {
     let max = dev.profile().max_total_vfs;
-    let param = stored(
-        dev,
-        Param::generic(Generic::TotalVfs, Cmodes::PERMANENT),
-        |values| ParamValue::U32(values.total_vfs),
-        |values, value| {
-            values.total_vfs = value
-                .as_u64()
-                .and_then(|vfs| u32::try_from(vfs).ok())
-                .unwrap_or(values.total_vfs);
+    let (reader, writer) = (Arc::clone(dev), Arc::clone(dev));
+    let param = Param::generic(Generic::TotalVfs, Cmodes::PERMANENT).with(
+        move |_, _, _| Ok(ParamValue::U32(reader.settings.values().total_vfs)),
+        move |_, _, value, extack| {
+            check(
+                has_sriov(&writer),
+                Errno::OPNOTSUPP,
+                extack,
+                "mlx5_core: Not configurable on this device",
+            )?;
+            let vfs = value.as_u64().and_then(|vfs| u32::try_from(vfs).ok());
+            writer.settings.values().total_vfs = vfs.ok_or(Errno::INVAL)?;
+            Ok(())
         },
     );
     param.validate(move |_, value, extack| {
-        let fits = value.as_u64().is_some_and(|vfs| vfs <= u64::from(max));
+        // A card without any says so when the value is set.
+        let fits = max == 0 || value.as_u64().is_some_and(|vfs| vfs <= u64::from(max));
         check_fmt(
             fits,
             Errno::INVAL,

@@ -8,7 +8,11 @@ use rustix::io::Errno;
 
 use super::{SfManager, VhcaState};
 use crate::core_dev::CoreDev;
-use crate::eswitch::{Change, Mode, Vport, VportKind};
+use crate::eswitch::{Change, Eswitch, Mode, Vport, VportKind};
+
+/// What kernels before 6.5 say where no sub-function can be made.
+const OLD_PORT_ADD: &str =
+    "mlx5_core: Port add is only supported in eswitch switchdev mode or SF ports are disabled.";
 
 fn refuse<T>(extack: &mut ExtAck, errno: Errno, text: &'static str) -> Result<T, Errno> {
     extack.set_msg(text);
@@ -47,20 +51,13 @@ pub(crate) fn port_new(
     new: &NewPort,
     extack: &mut ExtAck,
 ) -> Result<Arc<Port>, Errno> {
-    let profile = dev.profile();
-    let (Some(esw), Some(sf)) = (dev.eswitch(), dev.sf()) else {
-        let text = "mlx5_core: SF ports are not supported.";
-        return refuse(extack, Errno::OPNOTSUPP, text);
+    // Before 6.5 what is asked for was looked at first.
+    let early = match dev.module().kernel_is_at_least(6, 5) {
+        true => None,
+        false => Some(check_attr(dev, new, extack)?),
     };
-    if profile.eswitch.local_sfs == 0 && profile.eswitch.external_sfs == 0 {
-        let text = "mlx5_core: SF ports are not supported.";
-        return refuse(extack, Errno::OPNOTSUPP, text);
-    }
-    if esw.mode() != Mode::Offloads {
-        let text = "mlx5_core: SF ports are only supported in eswitch switchdev mode.";
-        return refuse(extack, Errno::OPNOTSUPP, text);
-    }
-    let (controller, sfnum) = check_attr(dev, new, extack)?;
+    let (esw, sf) = supported(dev, extack)?;
+    let (controller, sfnum) = early.map_or_else(|| check_attr(dev, new, extack), Ok)?;
     if controller > u32::from(dev.is_ecpf()) {
         return refuse(extack, Errno::INVAL, "mlx5_core: Invalid controller number");
     }
@@ -94,6 +91,29 @@ pub(crate) fn port_new(
             Err(errno)
         }
     }
+}
+
+/// The switch and what makes sub-functions, if there are any to be made now (`mlx5_sf_table_supported`).
+fn supported<'d>(
+    dev: &'d CoreDev,
+    extack: &mut ExtAck,
+) -> Result<(&'d Eswitch, &'d SfManager), Errno> {
+    let [never, not_now] = match dev.module().kernel_is_at_least(6, 5) {
+        true => [
+            "mlx5_core: SF ports are not supported.",
+            "mlx5_core: SF ports are only supported in eswitch switchdev mode.",
+        ],
+        false => [OLD_PORT_ADD; 2],
+    };
+    let eswitch = &dev.profile().eswitch;
+    let some = eswitch.local_sfs > 0 || eswitch.external_sfs > 0;
+    let (Some(esw), Some(sf), true) = (dev.eswitch(), dev.sf(), some) else {
+        return refuse(extack, Errno::OPNOTSUPP, never);
+    };
+    if esw.mode() != Mode::Offloads {
+        return refuse(extack, Errno::OPNOTSUPP, not_now);
+    }
+    Ok((esw, sf))
 }
 
 /// What is asked for, if the driver does such a thing (`mlx5_sf_new_check_attr`).
@@ -207,6 +227,7 @@ pub(crate) fn state_set(
             return refuse(extack, Errno::BUSY, text);
         }
         FnState::Active => {
+            vport.info().set_max_io_eqs_of_sf();
             sf.firmware.enable_hca(fn_id)?;
             *state = VhcaState::Active;
         }
