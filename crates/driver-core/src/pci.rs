@@ -22,11 +22,13 @@ mod config;
 mod hotplug;
 pub mod sriov;
 mod sysfs;
+mod vfio;
 
 pub use hotplug::{remove, rescan};
 pub use sriov::VfLayout;
 use sriov::{Iov, Physfn};
 pub(crate) use sysfs::uevent;
+pub use vfio::VfioPci;
 
 /// Where a function sits: domain, bus, device, function; written `0000:00:09.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

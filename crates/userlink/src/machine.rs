@@ -9,7 +9,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use devlink::Subsystem;
-use driver_core::{Build, DriverCore, FirmwareFiles, Klog, SeededRng, VirtualClock};
+use driver_core::pci::VfioPci;
+use driver_core::{Build, Bus, DriverCore, FirmwareFiles, Klog, SeededRng, VirtualClock};
 use lockdep::Banner;
 use lockdep::order::{Held, Unlocked};
 use mlx5::{DriverLocking, FaultSpec};
@@ -175,7 +176,7 @@ impl Machine {
         if let Err(error) = side.serve_files(drivers.sysfs(), drivers.debugfs()) {
             say_what_is_missing(&error, &klog);
         }
-        serve_modules(side, Arc::clone(&modules.netdevsim));
+        serve_modules(side, Arc::clone(&modules.netdevsim), drivers.pci());
         serve_dmesg(side, klog);
         clock::serve(side, machine_clock, virtual_clock);
         ctl::serve(side, &modules.mlx5);
@@ -268,6 +269,8 @@ impl Machine {
 
 impl Modules {
     fn load(&self, held: &mut Held<'_, Unlocked>, devices: &[DeviceSpec]) -> Result<(), Errno> {
+        let pci = self.mlx5.driver_core().pci();
+        pci.register_driver(held, Arc::new(VfioPci))?;
         self.mlx5.load(held)?;
         let is_switch = |device: &DeviceSpec| matches!(device, DeviceSpec::Spectrum { .. });
         if devices.iter().any(is_switch) {
@@ -413,7 +416,7 @@ fn build(kernel: KernelVersion) -> Build {
 }
 
 /// `modprobe netdevsim` and `modprobe -r netdevsim`. A module that is loaded is loaded, and one that is not is not.
-fn serve_modules(side: &KernelSide, netdevsim: Arc<Netdevsim>) {
+fn serve_modules(side: &KernelSide, netdevsim: Arc<Netdevsim>, pci: Arc<Bus>) {
     let module_mutex = lockdep::Mutex::named("module_mutex", ());
     side.control().verb("module", move |words, _out| {
         let _one_at_a_time = module_mutex
@@ -425,6 +428,10 @@ fn serve_modules(side: &KernelSide, netdevsim: Arc<Netdevsim>) {
             ["load", netdevsim::MODULE_NAME] => netdevsim.load(&mut held),
             ["unload", netdevsim::MODULE_NAME] if !netdevsim.is_loaded() => Ok(()),
             ["unload", netdevsim::MODULE_NAME] => netdevsim.unload(&mut held),
+            ["load", VfioPci::MODULE_NAME] if pci.find_driver(VfioPci::NAME).is_some() => Ok(()),
+            ["load", VfioPci::MODULE_NAME] => pci.register_driver(&mut held, Arc::new(VfioPci)),
+            ["unload", VfioPci::MODULE_NAME] if pci.find_driver(VfioPci::NAME).is_none() => Ok(()),
+            ["unload", VfioPci::MODULE_NAME] => pci.unregister_driver(&mut held, VfioPci::NAME),
             _ => return Err(format!("no such module: {}", words.join(" "))),
         };
         done.map_err(|errno| errno.to_string())

@@ -8,12 +8,13 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Error, anyhow, bail};
+use driver_core::pci::VfioPci;
 use sandbox::dummy;
 
 use crate::args::{Action, Module};
 
 /// The modules that can be loaded and unloaded.
-const MODULES: [&str; 1] = [netdevsim::MODULE_NAME];
+const MODULES: [&str; 2] = [netdevsim::MODULE_NAME, VfioPci::MODULE_NAME];
 /// One that can be loaded and unloaded where the real kernel may lack it.
 const DUMMY: &str = "dummy";
 

@@ -112,7 +112,7 @@ class Views:
             assert read(f"{PCI}{vf}/device") == "0x" + read(place + "/sriov_vf_device")
             assert not os.path.exists(f"{PCI}{vf}/sriov_numvfs")
         config = open(place + "/config", "rb").read()
-        assert (config[4] & 2 != 0) == bound, function
+        assert (config[4] & 2 != 0) == (driver is not None), function
 
     def part(self, part):
         kind = part.split(".")[1]
@@ -225,12 +225,18 @@ assert write(CORE + "unbind", vf0) == "No such device"
 look("the first one is unbound")
 assert write(PCI + vf0 + "/driver_override", "vfio-pci") == "good"
 assert write(CORE + "bind", vf0) == "No such device"
-assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
 look("it is for another driver")
+assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
+assert name(PCI + vf0 + "/driver") == "vfio-pci" and "DRIVER=vfio-pci\n" in read(PCI + vf0 + "/uevent")
+look("another driver has it")
+assert write(CORE + "bind", vf0) == "No such device"
 assert write(PCI + vf0 + "/driver_override", "x" * 4095) == "Invalid argument"
 assert read(PCI + vf0 + "/driver_override") == "vfio-pci"
 assert write(PCI + vf0 + "/driver_override", "\n") == "good"
 assert read(PCI + vf0 + "/driver_override") == "(null)"
+assert write(CORE + "unbind", vf0) == "No such device"
+assert write(CORE + "bind", vf0) == "Device or resource busy"
+assert write("/sys/bus/pci/drivers/vfio-pci/unbind", vf0) == "good"
 assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
 assert write("/sys/bus/pci/drivers_probe", "0000:00:1f.7") == "No such device"
 look("it is probed again")
