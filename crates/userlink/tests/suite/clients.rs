@@ -172,8 +172,8 @@ fn vishvanandas_own_tests() {
         .good();
     let passed = ran.out.matches("--- PASS: ").count();
     assert!(passed == 7 && !ran.out.contains("SKIP"), "{}", ran.tail());
-    // It notes an error of setting the function's attributes and goes on.
-    let set = ran.out.contains("{00:11:22:33:44:55 1 1}");
+    // It notes an error of setting the function's attributes and goes on; how far the function has come is the firmware's affair.
+    let set = ran.out.contains("{00:11:22:33:44:55 1 ");
     assert!(set && !ran.out.contains(" err = "), "{}", ran.tail());
 }
 
