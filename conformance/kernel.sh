@@ -1,8 +1,9 @@
 #!/bin/bash
 # kernel.sh FOLDER KERNEL   a machine with the real kernel KERNEL (6.1, 6.12, 7.2) and netdevsim for QEMU: `vmlinuz` and `initrd`
 # 6.1 and 6.12 are Debian's kernels, to which Debian's sources add the one module that is missing (a minute, 300 MB); 7.2 is built whole,
-# but small, from Debian's sources (some ten minutes). Fetches into FOLDER with package indexes of its own; prints the folder with the
-# machine. What is there already is not made again.
+# but small, from Debian's sources (some ten minutes). As long as Debian has the release that `kernels.toml` names it is that one, later the
+# newest; `release` in the machine's folder says which. Fetches into FOLDER with package indexes of its own; prints the folder with the
+# machine. What is there already is not made again, unless what is in `machine` has changed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -12,6 +13,8 @@ conf= # set by `index`
 . "$here/index.sh"
 folder=$top/kernel-$wanted
 build=$folder.new
+recorded=$(sed -n "/^version = \"$wanted\"/,/^release/s/^release = \"\(.*\)\"/\1/p" "$here/kernels.toml")
+parts=$(cat "$here"/machine/* | sha256sum)
 
 # logged COMMAND...: run it; of what it prints the end is shown if it fails
 logged() { "$@" >"$build/log" 2>&1 || { tail -n 5 "$build/log" >&2; die "this failed: $*"; }; }
@@ -30,8 +33,10 @@ packaged() {
     local suite name='' abi version headers
     for suite in $1; do
         index "$suite" || continue
-        name=$(apt-cache -c "$conf" pkgnames linux-image- | grep -x "linux-image-$2-amd64" | sort -V | tail -n 1) || continue
-        break
+        name=linux-image-$recorded
+        version=$(newest "$name")
+        [ -n "$version" ] && apt-cache -c "$conf" show "linux-source-$wanted=$version" >"$build/log" 2>&1 && break
+        name=$(apt-cache -c "$conf" pkgnames linux-image- | grep -x "linux-image-$2-amd64" | sort -V | tail -n 1) && break
     done
     [ -n "$name" ] || die "Debian ($1) has no kernel $wanted"
     abi=${name#linux-image-}
@@ -71,9 +76,11 @@ built() {
     initrd "$release" "$build/package/lib/modules/$release"
 }
 
-# initrd RELEASE MODULES [MODULE]: busybox, the modules of the kernel that are needed, and machine/init
+# initrd RELEASE MODULES [MODULE]: notes the release; busybox, the modules of the kernel that are needed, and machine/init
 initrd() {
     local root=$build/root modules=$build/root/lib/modules/$1 name file
+    echo "$1" >"$build/release"
+    echo "$parts" >"$build/parts"
     mkdir -p "$root"/bin "$root"/lib/firmware/netdevsim "$modules"
     cp "$(command -v busybox)" "$root/bin/busybox"
     for name in $(ldd "$root/bin/busybox" 2>/dev/null | grep -o '/[^ ]*' || true); do cp --parents "$name" "$root"; done
@@ -98,7 +105,10 @@ initrd() {
     (cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$build/initrd"
 }
 
-[ ! -e "$folder/initrd" ] || { echo "$folder"; exit; }
+if [ -e "$folder/initrd" ] && [ "$parts" = "$(cat "$folder/parts" 2>/dev/null)" ]; then
+    echo "$folder"
+    exit
+fi
 rm -rf "$build"
 mkdir -p "$build/debs"
 case $wanted in

@@ -30,6 +30,17 @@ impl Verdict {
     }
 }
 
+/// What all comparisons came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Steps and conversations that were equal.
+    pub equal: usize,
+    /// Those that differed.
+    pub different: usize,
+    /// Those among them that the document does not explain.
+    pub unexplained: usize,
+}
+
 /// Compares what a stage's `host` folder has with the transcript and the recorded conversations.
 ///
 /// # Errors

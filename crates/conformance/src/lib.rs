@@ -9,6 +9,8 @@
 //! | module | is |
 //! |---|---|
 //! | [`cli`] | the command line |
+//! | [`replay`] | plays transcripts and says what differs |
+//! | `client` | where the client's programs are |
 //! | [`golden`] | the transcripts and the machines they come from |
 //! | [`stage`] | the place where a transcript is played, and the way into it |
 //! | [`play`] | executes the commands, inside |
@@ -20,12 +22,14 @@
 //! | [`known`] | the differences that `docs/conformance.md` explains |
 
 pub mod cli;
+mod client;
 pub mod compare;
 pub mod golden;
 pub mod known;
 pub mod masks;
 pub mod oracle;
 pub mod play;
+pub mod replay;
 pub mod selftests;
 pub mod stage;
 pub mod wire;

@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, bail};
 use clap::Args;
 
-use crate::cli::find_client;
+use crate::client;
 use crate::compare;
 use crate::golden::{Data, Kernel, Mode, Status, Step, Transcript};
 use crate::play::Played;
-use crate::stage::Plan;
+use crate::stage::{Plan, TREE};
 
-/// Where a tree is in the stage.
-pub(crate) const TREE: &str = "/selftests";
 /// The tests that must pass.
 const WANTED: [&str; 3] = ["devlink.sh", "devlink_in_netns.sh", "devlink_trap.sh"];
 /// Those that are tried as far as they go. `peer.sh` and `nsim.py` go to their end; `psample.sh` wants a program that Debian has
@@ -94,7 +92,7 @@ impl Selftests {
                 );
                 continue;
             };
-            let client = match find_client(&self.clients, &kernel.selftests_client, &self.out) {
+            let client = match client::find(&self.clients, &kernel.selftests_client, &self.out) {
                 Ok(client) => client,
                 Err(error) => {
                     println!("skipped: kernel {}: {error:#}", kernel.version);

@@ -17,10 +17,11 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recu
 use rustix::process::{WaitOptions, chdir, pivot_root, wait};
 
 use crate::golden::{Kernel, Transcript};
-use crate::selftests::TREE;
 
 /// Where the stage has its own things.
 const OWN: &str = "/stage";
+/// Where the folder of a kernel's selftests is in the stage.
+pub(crate) const TREE: &str = "/selftests";
 /// What is made anew instead of being shown.
 const ANEW: [&str; 6] = ["proc", "sys", "tmp", "run", "host", "stage"];
 

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use conformance::cli::{self, Replay};
+use conformance::cli;
+use conformance::replay::Replay;
 
 /// Transcripts without waiting in them.
 const QUICK: [&str; 6] = [

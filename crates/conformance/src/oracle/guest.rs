@@ -31,6 +31,12 @@ pub(super) fn refused(machine: &Path) -> Option<String> {
     (!there).then(|| format!("there is no {}", machine.display()))
 }
 
+/// What `uname -r` says in the machine; nothing if `kernel.sh` has not noted it.
+pub(super) fn release(machine: &Path) -> String {
+    let release = fs::read_to_string(machine.join("release")).unwrap_or_default();
+    release.trim().into()
+}
+
 impl Guest {
     /// Plays `host/transcript.jsonl` into `host/played.jsonl`; the console's text goes to `host/console`.
     ///

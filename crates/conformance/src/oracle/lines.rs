@@ -268,9 +268,7 @@ fn change(model: &mut Model, random: &mut Random) -> String {
             format!("echo {index} > {folder}/del_port")
         }
         8 if model.spaces.len() < 3 => {
-            let space = format!("ns{}", model.spaces.len() + 1);
-            model.spaces.push(space.clone());
-            format!("ip netns add {space}")
+            format!("ip netns add {}", model.add_space())
         }
         _ => {
             let to = match random.one_in(3) {
@@ -319,15 +317,7 @@ pub(super) fn with_functions(model: &mut Model) -> Vec<String> {
 
 /// The line that makes a device.
 pub(super) fn new_device(model: &mut Model, random: &mut Random) -> String {
-    let used = |id: &u32| model.devices.iter().any(|device| device.id == *id);
-    let id = (10..).find(|id| !used(id)).unwrap_or(10);
     let ports = random.below(5) as u32;
-    model.devices.push(Device {
-        id,
-        ports: (0..ports).collect(),
-        functions: 0,
-        switchdev: false,
-        space: None,
-    });
+    let id = model.add_device(ports);
     format!("echo \"{id} {ports}\" > /sys/bus/netdevsim/new_device")
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `model` | what the generator believes of the machine, and the words it knows |
 //! | `lines` | command lines |
+//! | `scripts` | lines that do what scripts do |
 //! | `raw` | raw messages |
 //! | `guest` | the real kernel |
 //! | `shrink` | makes a list shorter |
@@ -18,6 +19,7 @@ mod lines;
 mod model;
 mod random;
 mod raw;
+mod scripts;
 mod shrink;
 
 use std::collections::BTreeMap;
@@ -34,8 +36,8 @@ use self::guest::Guest;
 use self::model::Model;
 use self::random::Random;
 use self::raw::Raw;
-use crate::cli::{Totals, find_client};
-use crate::compare::{self, Verdict};
+use crate::client;
+use crate::compare::{self, Totals, Verdict};
 use crate::golden::{Data, Kernel, Mode, Status, Step, Transcript};
 use crate::masks::Masks;
 use crate::play::Played;
@@ -87,6 +89,10 @@ pub struct Oracle {
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub tries: usize,
 
+    /// Ask no other release of a kernel than the one that the transcripts were taken from
+    #[arg(long)]
+    pub recorded: bool,
+
     /// Commands to play instead, one a line
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
@@ -110,7 +116,7 @@ impl Oracle {
                 continue;
             }
             let machine = self.machines.join(format!("kernel-{}", kernel.version));
-            let client = find_client(&self.clients, &kernel.client, &self.out);
+            let client = client::find(&self.clients, &kernel.client, &self.out);
             let reason = guest::refused(&machine).or(crate::stage::refused());
             let client = match (reason, client) {
                 (None, Ok(client)) => client,
@@ -123,6 +129,14 @@ impl Oracle {
                     continue;
                 }
             };
+            let (release, recorded) = (guest::release(&machine), &kernel.release);
+            if self.recorded && release != *recorded {
+                println!(
+                    "skipped: real kernel {}: the machine has {release}, to be asked is {recorded}",
+                    kernel.version
+                );
+                continue;
+            }
             let guest = Guest { machine, client };
             let sides = Sides {
                 oracle: self,
@@ -143,11 +157,18 @@ impl Oracle {
 fn commands(seed: u64, kernel: KernelVersion, number: usize) -> Vec<String> {
     let (mut random, mut model) = (Random::new(seed), Model::default());
     let raw = Raw::new(kernel);
-    let mut all = vec![lines::new_device(&mut model, &mut random)];
+    let mut all = vec![match random.one_in(2) {
+        true => scripts::devices(&mut model, &mut random),
+        false => lines::new_device(&mut model, &mut random),
+    }];
     if random.one_in(2) {
         all.extend(lines::with_functions(&mut model));
     }
     while all.len() < number {
+        if random.one_in(24) {
+            all.push(scripts::line(&mut model, &mut random));
+            continue;
+        }
         let line = match random.one_in(3) {
             true => raw.line(&model, &mut random),
             false => lines::line(&mut model, &mut random),

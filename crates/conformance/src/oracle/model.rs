@@ -283,6 +283,34 @@ const WORDS: &[(&str, &[&str])] = &[
 ];
 
 impl Model {
+    /// A number that no device has.
+    pub(super) fn new_id(&self) -> u32 {
+        let used = |id: &u32| self.devices.iter().any(|device| device.id == *id);
+        (10..).find(|id| !used(id)).unwrap_or(10)
+    }
+
+    /// One more device, in the first namespace; its number.
+    pub(super) fn add_device(&mut self, ports: u32) -> u32 {
+        let id = self.new_id();
+        self.devices.push(Device {
+            id,
+            ports: (0..ports).collect(),
+            functions: 0,
+            switchdev: false,
+            space: None,
+        });
+        id
+    }
+
+    /// One more namespace; its name.
+    pub(super) fn add_space(&mut self) -> String {
+        let name = |number: u32| format!("ns{number}");
+        let number = (1..).find(|&number| !self.spaces.contains(&name(number)));
+        let space = name(number.unwrap_or(1));
+        self.spaces.push(space.clone());
+        space
+    }
+
     /// A device that is there.
     pub(super) fn device(&self, random: &mut Random) -> Option<&Device> {
         (!self.devices.is_empty()).then(|| random.pick(&self.devices))
