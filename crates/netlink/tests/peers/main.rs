@@ -7,6 +7,7 @@
 mod bindings;
 mod generic;
 mod message;
+mod pushes;
 mod table;
 
 /// So many made-up messages a test; what went wrong names the seed of its message.
