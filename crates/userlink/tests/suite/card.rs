@@ -1,8 +1,8 @@
 //! The mlx5 card as its users meet it: with `devlink`, `ip` and sysfs, with what SR-IOV operators are made of, with a profile
 //! of one's own, and with faults.
 
-use crate::clients::go_client;
-use crate::machine::{Machine, Who, skip};
+use crate::clients::{go_client, with_pyroute2};
+use crate::machine::{Machine, Who};
 
 /// From virtual functions over switchdev mode to a sub-function that is reloaded, by the usual tools.
 fn tools(who: Who) {
@@ -126,7 +126,7 @@ fn tools_as_user() {
     tools(Who::User);
 }
 
-/// vishvananda/netlink, doing what the SR-IOV operators do with it.
+/// vishvananda/netlink, doing what the SR-IOV operators do with it: every call that it has for devlink.
 #[test]
 fn an_sriov_operator() {
     let Some(machine) = Machine::new(Who::User) else {
@@ -158,16 +158,9 @@ fn an_sriov_operator() {
 
 #[test]
 fn pyroute2_lists_all_ports() {
-    let Some(machine) = Machine::new(Who::User) else {
+    let Some(machine) = with_pyroute2(Who::User) else {
         return;
     };
-    if machine
-        .outside("$VENV/bin/python -c 'import pyroute2'")
-        .code
-        != 0
-    {
-        return skip("pyroute2 is not installed in target/venv (./x test does that)");
-    }
     let ran = machine
         .run(
             "echo 1 > /sys/bus/pci/devices/0000:00:09.0/sriov_numvfs

@@ -69,14 +69,20 @@ fn iproute2_prints_json() {
     }
 }
 
-fn pyroute2(who: Who) {
-    let Some(machine) = Machine::new(who) else {
-        return;
-    };
+/// A machine for clients that are on pyroute2; `None` where that is not installed.
+pub(crate) fn with_pyroute2(who: Who) -> Option<Machine> {
+    let machine = Machine::new(who)?;
     let venv = machine.outside("$VENV/bin/python -c 'import pyroute2'");
     if venv.code != 0 {
-        return skip("pyroute2 is not installed in target/venv (./x test does that)");
+        skip("pyroute2 is not installed in target/venv (./x test does that)");
     }
+    (venv.code == 0).then_some(machine)
+}
+
+fn pyroute2(who: Who) {
+    let Some(machine) = with_pyroute2(who) else {
+        return;
+    };
     let ran = machine.run("ip netns add n1 && exec $VENV/bin/python $CLIENTS/python/pyroute2_reload.py $DEVICE n1").good();
     check_listed(&ran);
 }
@@ -89,6 +95,19 @@ fn pyroute2_as_root() {
 #[test]
 fn pyroute2_as_user() {
     pyroute2(Who::User);
+}
+
+/// Every call of pyroute2's devlink module, and of the socket below it.
+#[test]
+fn pyroute2_does_all_that_it_can() {
+    let Some(machine) = with_pyroute2(Who::User) else {
+        return;
+    };
+    let machine = machine.with(&["--device", "netdevsim@10,ports=2", "--device", "mlx5"]);
+    let ran = machine
+        .run("exec $VENV/bin/python $CLIENTS/python/pyroute2_all.py")
+        .good();
+    assert_eq!(ran.out, "good\n", "{}", ran.tail());
 }
 
 /// A Go client, a static binary that makes its system calls itself: `vishvananda` or `operator`, or `own-tests`, the library's.

@@ -33,6 +33,29 @@ func mode() string {
 	return device.Attrs.Eswitch.Mode
 }
 
+// information is the device's, asked for in each of the library's four ways.
+func information() {
+	byName, err := netlink.DevlinkGetDeviceInfoByName(bus, card)
+	check("get the information by name", err)
+	fields, err := netlink.DevlinkGetDeviceInfoByNameAsMap(bus, card)
+	check("get the information by name as a map", err)
+	devices, err := netlink.DevLinkGetDeviceList()
+	check("list devices", err)
+	for _, device := range devices {
+		if device.DeviceName != card {
+			continue
+		}
+		own, err := device.GetDevlinkInfo()
+		check("get the device's information", err)
+		ownFields, err := device.GetDevlinkInfoAsMap()
+		check("get the device's information as a map", err)
+		if *own != *byName || len(ownFields) != len(fields) || own.Driver != fields["driver"] {
+			check("compare", fmt.Errorf("%v %v %v %v", own, byName, ownFields, fields))
+		}
+		fmt.Println("driver", own.Driver, "psid", ownFields["fw.psid"])
+	}
+}
+
 // representors finds each virtual function's port, as a device plugin does, and checks that its network device exists.
 func representors() int {
 	ports, err := netlink.DevLinkGetAllPortList()
@@ -40,8 +63,11 @@ func representors() int {
 	count := 0
 	for _, port := range ports {
 		if port.PortFlavour == nl.DEVLINK_PORT_FLAVOUR_PCI_VF {
-			_, err := netlink.LinkByName(port.NetdeviceName)
+			link, err := netlink.LinkByName(port.NetdeviceName)
 			check("find "+port.NetdeviceName, err)
+			if port.Fn == nil || len(port.Fn.HwAddr) != 6 || uint32(link.Attrs().Index) != port.NetdevIfIndex {
+				check("read "+port.NetdeviceName, fmt.Errorf("%+v", port))
+			}
 			count++
 		}
 	}
@@ -55,9 +81,7 @@ func port(index uint32) *netlink.DevlinkPort {
 }
 
 func main() {
-	info, err := netlink.DevlinkGetDeviceInfoByNameAsMap(bus, card)
-	check("get the device's information", err)
-	fmt.Println("driver", info["driver"], "psid", info["fw.psid"])
+	information()
 
 	total, err := os.ReadFile(sysfs + "/sriov_totalvfs")
 	check("read sriov_totalvfs", err)
