@@ -414,7 +414,10 @@ impl DpipeTableOps for Table {
         let entry = |index| DpipeEntry {
             index,
             match_values: vec![DpipeValue::new(self.matches()[0], vec![1; self.bytes])],
-            action_values: vec![DpipeValue::new(self.actions()[0], [2; 6]).standing_for(5)],
+            action_values: vec![DpipeValue {
+                mask: Some(vec![0xff; 3]),
+                ..DpipeValue::new(self.actions()[0], [2; 6]).standing_for(5)
+            }],
             counter: counted.then_some(index),
         };
         Ok((0..self.entries).map(entry).collect())
@@ -437,6 +440,21 @@ fn a_table_of_any_length_is_told_and_an_entry_that_fits_nowhere_is_not() {
     let table = |name| handle().str(attr::DPIPE_TABLE_NAME, name);
     let entries = client.doit(cmd::DPIPE_ENTRIES_GET, table("long")).ok();
     assert!(entries.len() > 20, "{}", entries.len());
+    let value = |number| {
+        let path = [
+            attr::DPIPE_ENTRIES.number(),
+            attr::DPIPE_ENTRY.number(),
+            attr::DPIPE_ENTRY_ACTION_VALUES.number(),
+            attr::DPIPE_ACTION_VALUE.number(),
+        ];
+        entries[0].find(&[&path[..], &[number]].concat())
+    };
+    assert_eq!(value(attr::DPIPE_VALUE.number()), Some(vec![2; 6]));
+    assert_eq!(value(attr::DPIPE_VALUE_MASK.number()), Some(vec![0xff; 3]));
+    assert_eq!(
+        value(attr::DPIPE_VALUE_MAPPING.number()),
+        Some(vec![5, 0, 0, 0])
+    );
     let refused = client.doit(cmd::DPIPE_ENTRIES_GET, table("wide"));
     assert_eq!(refused.error(), (Errno::MSGSIZE, None));
     let entries = client.doit(cmd::DPIPE_ENTRIES_GET, table("empty")).ok();

@@ -33,6 +33,10 @@ pub(crate) fn play(stage: &mut Stage) {
     stage.plug_card("0000:00:09.0", "connectx-7");
     stage.plug_card("0000:00:0a.0", "bluefield-3");
     let ops = netlink::devlink::family(stage.kernel).ops;
+    // Before the port had an instance of its own, its reporters are not simulated.
+    if stage.kernel.has(KernelVersion::V6_12) {
+        reporter(stage, "auxiliary/mlx5_core.eth.0/65535", "tx");
+    }
     devices(stage);
     ports(stage);
     shared_buffers(stage);
@@ -51,10 +55,8 @@ pub(crate) fn play(stage: &mut Stage) {
                 w.put_u64(attr::REGION_CHUNK_ADDR, 0).unwrap();
                 w.put_u64(attr::REGION_CHUNK_LEN, 300).unwrap();
             }),
-            cmd::HEALTH_REPORTER_DUMP_GET => stage.dump(op.cmd, |w| {
-                put_handle(w, NSIM);
-                w.put_str(attr::HEALTH_REPORTER_NAME, "dummy").unwrap();
-            }),
+            // One reporter's: done above.
+            cmd::HEALTH_REPORTER_DUMP_GET => {}
             cmd::RESOURCE_DUMP => stage.dump(op.cmd, |w| {
                 w.put_u32(attr::RESOURCE_SCOPE_MASK, 3).unwrap();
             }),
@@ -95,6 +97,9 @@ fn devices(stage: &mut Stage) {
         w.put_u64(attr::RESOURCE_SIZE, 98_176).unwrap();
     });
     stage.carry_out(cmd::RESOURCE_DUMP, SWITCH, |_| ());
+    if stage.kernel.has(KernelVersion::V7_2) {
+        stage.carry_out(cmd::RESOURCE_DUMP, &format!("{NSIM}/0"), |_| ());
+    }
     stage.carry_out(cmd::SELFTESTS_GET, SWITCH, |_| ());
     stage.carry_out(cmd::SELFTESTS_RUN, SWITCH, |w| {
         w.nest(attr::SELFTESTS, |w| w.put_flag(selftest_id::FLASH))
@@ -134,6 +139,21 @@ fn ports(stage: &mut Stage) {
         w.put_u16(attr::ESWITCH_MODE, SWITCHDEV).unwrap();
     });
     stage.make_virtual_function("0000:00:09.0");
+    let since = |major, minor| stage.kernel.has(KernelVersion::new(major, minor));
+    let (has_caps, has_io_eqs) = (since(6, 2), since(6, 10));
+    let caps = if since(6, 7) { 15 } else { 3 };
+    stage.carry_out(cmd::PORT_SET, &format!("{CARD}/1"), |w| {
+        w.nest(attr::PORT_FUNCTION.flagged(), |w| {
+            if has_caps {
+                w.put_bitfield32(port_fn::CAPS, all_bits(caps))?;
+            }
+            if has_io_eqs {
+                w.put_u32(port_fn::MAX_IO_EQS, 5)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    });
     stage.carry_out(cmd::PORT_NEW, CARD, |w| {
         w.put_u16(attr::PORT_FLAVOUR, PCI_SF).unwrap();
         w.put_u16(attr::PORT_PCI_PF_NUMBER, 0).unwrap();
@@ -209,6 +229,7 @@ fn pipeline(stage: &mut Stage) {
     stage.carry_out(cmd::DPIPE_TABLE_GET, SWITCH, |_| ());
     for table in ["mlxsw_erif", "mlxsw_host4", "mlxsw_host6", "mlxsw_adj"] {
         let name = |w: &mut Writer<'_>| w.put_str(attr::DPIPE_TABLE_NAME, table).unwrap();
+        stage.carry_out(cmd::DPIPE_TABLE_GET, SWITCH, name);
         if table == "mlxsw_host6" {
             stage.carry_out(cmd::DPIPE_TABLE_COUNTERS_SET, SWITCH, |w| {
                 name(w);
@@ -225,12 +246,8 @@ fn rates(stage: &mut Stage) {
     let node = |name: &'static str| {
         move |w: &mut Writer<'_>| w.put_str(attr::RATE_NODE_NAME, name).unwrap()
     };
-    stage.carry_out(cmd::RATE_NEW, SWITCH, node("above"));
-    stage.carry_out(cmd::RATE_NEW, SWITCH, |w| {
-        node("below")(w);
-        w.put_str(attr::RATE_PARENT_NODE_NAME, "above").unwrap();
-    });
-    stage.carry_out(cmd::RATE_SET, SWITCH, |w| {
+    // Below this node, or below none.
+    let everything = |w: &mut Writer<'_>, parent: &str| {
         node("below")(w);
         w.put_u64(attr::RATE_TX_SHARE, 125_000).unwrap();
         w.put_u64(attr::RATE_TX_MAX, 250_000).unwrap();
@@ -238,6 +255,7 @@ fn rates(stage: &mut Stage) {
             w.put_u32(attr::RATE_TX_PRIORITY, 7).unwrap();
             w.put_u32(attr::RATE_TX_WEIGHT, 200).unwrap();
         }
+        w.put_str(attr::RATE_PARENT_NODE_NAME, parent).unwrap();
         for tc in 0..if since_6_17 { 8 } else { 0 } {
             w.nest(attr::RATE_TC_BWS, |w| {
                 w.put_u8(rate_tc::INDEX, tc)?;
@@ -245,28 +263,38 @@ fn rates(stage: &mut Stage) {
             })
             .unwrap();
         }
-    });
+    };
+    stage.carry_out(cmd::RATE_NEW, SWITCH, node("above"));
+    stage.carry_out(cmd::RATE_NEW, SWITCH, |w| everything(w, "above"));
     stage.carry_out(cmd::RATE_GET, SWITCH, node("below"));
+    stage.carry_out(cmd::RATE_SET, SWITCH, |w| everything(w, ""));
     stage.carry_out(cmd::RATE_GET, &format!("{SWITCH}/1"), |_| ());
     stage.carry_out(cmd::RATE_DEL, SWITCH, node("below"));
 }
 
 fn regions(stage: &mut Stage) {
-    let snapshot = |id: u32| {
+    let snapshot = |region: &'static str, id: u32| {
         move |w: &mut Writer<'_>| {
-            w.put_str(attr::REGION_NAME, "dummy").unwrap();
+            w.put_str(attr::REGION_NAME, region).unwrap();
             w.put_u32(attr::REGION_SNAPSHOT_ID, id).unwrap();
         }
     };
-    stage.carry_out(cmd::REGION_NEW, NSIM, snapshot(7));
-    stage.carry_out(cmd::REGION_NEW, NSIM, snapshot(8));
+    stage.carry_out(cmd::REGION_NEW, NSIM, snapshot("dummy", 7));
+    stage.carry_out(cmd::REGION_NEW, NSIM, snapshot("dummy", 8));
     stage.carry_out(cmd::REGION_NEW, NSIM, |w| {
         w.put_str(attr::REGION_NAME, "dummy").unwrap();
     });
-    stage.carry_out(cmd::REGION_DEL, NSIM, snapshot(8));
-    let eeprom = |w: &mut Writer<'_>| w.put_str(attr::REGION_NAME, "eeprom").unwrap();
-    stage.carry_out(cmd::REGION_NEW, &format!("{SWITCH}/1"), eeprom);
-    stage.carry_out(cmd::REGION_GET, &format!("{SWITCH}/1"), eeprom);
+    stage.carry_out(cmd::REGION_DEL, NSIM, snapshot("dummy", 8));
+    let port = format!("{SWITCH}/1");
+    stage.carry_out(cmd::REGION_NEW, &port, snapshot("eeprom", 3));
+    stage.carry_out(cmd::REGION_GET, &port, |w| {
+        w.put_str(attr::REGION_NAME, "eeprom").unwrap();
+    });
+    stage.dump(cmd::REGION_READ, |w| {
+        put_handle(w, &port);
+        snapshot("eeprom", 3)(w);
+    });
+    stage.carry_out(cmd::REGION_DEL, &port, snapshot("eeprom", 3));
     if stage.kernel.has(KernelVersion::new(6, 3)) {
         stage.dump(cmd::REGION_READ, |w| {
             put_handle(w, SWITCH);
@@ -279,10 +307,19 @@ fn regions(stage: &mut Stage) {
 }
 
 fn reporters(stage: &mut Stage) {
+    stage.echo("broken", "netdevsim/netdevsim0/health/break_health");
+    reporter(stage, NSIM, "dummy");
+    stage.carry_out(cmd::HEALTH_REPORTER_TEST, SWITCH, |w| {
+        w.put_str(attr::HEALTH_REPORTER_NAME, "fw_fatal").unwrap();
+    });
+}
+
+/// Of a device or of a port.
+fn reporter(stage: &mut Stage, handle: &str, name: &str) {
     let bursts = stage.kernel.has(KernelVersion::new(6, 19));
-    let dummy = |w: &mut Writer<'_>| w.put_str(attr::HEALTH_REPORTER_NAME, "dummy").unwrap();
-    stage.carry_out(cmd::HEALTH_REPORTER_SET, NSIM, |w| {
-        dummy(w);
+    let name = |w: &mut Writer<'_>| w.put_str(attr::HEALTH_REPORTER_NAME, name).unwrap();
+    stage.carry_out(cmd::HEALTH_REPORTER_SET, handle, |w| {
+        name(w);
         w.put_u64(attr::HEALTH_REPORTER_GRACEFUL_PERIOD, 0).unwrap();
         w.put_u8(attr::HEALTH_REPORTER_AUTO_RECOVER, 1).unwrap();
         w.put_u8(attr::HEALTH_REPORTER_AUTO_DUMP, 1).unwrap();
@@ -290,14 +327,19 @@ fn reporters(stage: &mut Stage) {
             w.put_u64(attr::HEALTH_REPORTER_BURST_PERIOD, 0).unwrap();
         }
     });
-    stage.echo("broken", "netdevsim/netdevsim0/health/break_health");
-    stage.carry_out(cmd::HEALTH_REPORTER_GET, NSIM, dummy);
-    stage.carry_out(cmd::HEALTH_REPORTER_DIAGNOSE, NSIM, dummy);
-    stage.carry_out(cmd::HEALTH_REPORTER_RECOVER, NSIM, dummy);
-    stage.carry_out(cmd::HEALTH_REPORTER_DUMP_CLEAR, NSIM, dummy);
-    stage.carry_out(cmd::HEALTH_REPORTER_TEST, SWITCH, |w| {
-        w.put_str(attr::HEALTH_REPORTER_NAME, "fw_fatal").unwrap();
+    stage.dump(cmd::HEALTH_REPORTER_DUMP_GET, |w| {
+        put_handle(w, handle);
+        name(w);
     });
+    for command in [
+        cmd::HEALTH_REPORTER_GET,
+        cmd::HEALTH_REPORTER_DIAGNOSE,
+        cmd::HEALTH_REPORTER_RECOVER,
+        cmd::HEALTH_REPORTER_DUMP_CLEAR,
+    ] {
+        stage.carry_out(command, handle, name);
+    }
+    stage.dump(cmd::HEALTH_REPORTER_GET, |w| put_handle(w, handle));
 }
 
 fn traps(stage: &mut Stage) {

@@ -167,6 +167,8 @@ impl Stage {
             );
         }
         self.seen.carried_out.insert((command, dump));
+        let asked = RawAttrs::new(&payload, 0).map(|found| (command, dump, found.number()));
+        self.seen.asked.extend(asked);
         self.seen.datagrams(&self.table, &[request], false);
         self.seen.datagrams(&self.table, &answer, true);
         self.hear();

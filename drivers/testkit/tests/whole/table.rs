@@ -85,6 +85,10 @@ impl Table {
         rows.map(|(name, _)| name.clone()).collect()
     }
 
+    pub(crate) fn name(&self, number: u16) -> String {
+        self.attribute(None, number).map(|(name, _)| name).unwrap()
+    }
+
     pub(crate) fn command(&self, number: u8) -> &str {
         let mut rows = self.commands.iter();
         let found = rows.find(|(_, row)| row.number == number);
@@ -109,6 +113,8 @@ pub(crate) struct Seen {
     pub(crate) notifications: BTreeSet<String>,
     /// Commands that were carried out, and whether as a dump.
     pub(crate) carried_out: BTreeSet<(u8, bool)>,
+    /// Attributes of requests that were carried out, with the command.
+    pub(crate) asked: BTreeSet<(u8, bool, u16)>,
 }
 
 impl Seen {
