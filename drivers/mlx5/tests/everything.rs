@@ -1,6 +1,6 @@
 //! The origin's scenario, again and again, while four other threads reload, change the eswitch's mode, make and remove
-//! sub-functions, read health and unbind the driver: no lock report with today's locking, and nothing is left. In a process of
-//! its own, as what the lock validator has learnt is the process's.
+//! sub-functions, read health, unbind the driver and remove the function: no lock report with today's locking, and nothing is
+//! left. In a process of its own, as what the lock validator has learnt is the process's.
 //!
 //! As many rounds as `MLX5_ROUNDS` says; few if it says nothing.
 
@@ -93,13 +93,18 @@ impl Test {
     fn unbind(&self) {
         let bus = self.machine.driver_core.pci();
         let name = "0000:00:09.1";
-        self.again_and_again(|_, _| {
+        self.again_and_again(|_, round| {
             let mut held = Held::root();
             _ = bus.unbind(&mut held, name, "mlx5_core");
             _ = bus.bind(&mut held, name, "mlx5_core");
             if let Some(pf) = bus.find_device(name) {
                 _ = pci::sriov::numvfs_store(&mut held, &pf, 2);
-                _ = pci::sriov::numvfs_store(&mut held, &pf, 0);
+                if round % 4 == 3 {
+                    pci::remove(&bus, &mut held, &pf);
+                    pci::rescan(&bus, &mut held);
+                } else {
+                    _ = pci::sriov::numvfs_store(&mut held, &pf, 0);
+                }
             }
             thread::sleep(Duration::from_millis(2));
         });

@@ -1,4 +1,4 @@
-"""views.py: change the card from every side, and after each change compare all that shows it: devlink, ip, rdma and sysfs.
+"""views.py PART: change the card from every side, and after each change compare all that shows it: devlink, ip, rdma and sysfs.
 
 Prints one line for each change: what was done, and what of the card there is then."""
 import glob
@@ -13,6 +13,8 @@ AUX = "/sys/bus/auxiliary/devices/"
 NET = "/sys/class/net/"
 PF = "0000:00:09.0"
 CARD = "pci/" + PF
+SF = CARD + "/32768"
+CORE = "/sys/bus/pci/drivers/mlx5_core/"
 UPLINK = "enp0s9f0np0"
 netns = None  # where we look
 
@@ -186,13 +188,18 @@ def rid(address):
     return int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
 
 
-def look(what):
-    views = Views()
-    try:
-        views.compare()
-    except AssertionError:
-        print("after:", what, file=sys.stderr)
-        raise
+def look(what, settles=False):
+    """Compares all views; if something `settles`, the last of it may still be under way."""
+    end = time.monotonic() + (30 if settles else 0)
+    while True:
+        views = Views()
+        try:
+            views.compare()
+            break
+        except AssertionError:
+            if time.monotonic() > end:
+                print("after:", what, file=sys.stderr)
+                raise
     print(f"{what}: {views.summary()}")
     return views
 
@@ -209,142 +216,168 @@ def states(handle):
     return function["state"], function["opstate"]
 
 
-look("the card is plugged in")
+def plugged():
+    """The card with two virtual functions: their addresses."""
+    look("the card is plugged in")
+    assert write(PCI + PF + "/sriov_numvfs", "2") == "good"
+    look("two virtual functions")
+    return name(PCI + PF + "/virtfn0"), name(PCI + PF + "/virtfn1")
 
-# Virtual functions.
-assert write(PCI + PF + "/sriov_numvfs", "2") == "good"
-vf0, vf1 = name(PCI + PF + "/virtfn0"), name(PCI + PF + "/virtfn1")
-look("two virtual functions")
-for text, error in [("70000", "Invalid argument"), ("x", "Invalid argument"), ("17", "Numerical result out of range"), ("1", "Device or resource busy")]:
-    assert write(PCI + PF + "/sriov_numvfs", text) == error, text
 
-# Drivers.
-CORE = "/sys/bus/pci/drivers/mlx5_core/"
-assert write(CORE + "unbind", vf0) == "good"
-assert write(CORE + "unbind", vf0) == "No such device"
-look("the first one is unbound")
-assert write(PCI + vf0 + "/driver_override", "vfio-pci") == "good"
-assert write(CORE + "bind", vf0) == "No such device"
-look("it is for another driver")
-assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
-assert name(PCI + vf0 + "/driver") == "vfio-pci" and "DRIVER=vfio-pci\n" in read(PCI + vf0 + "/uevent")
-look("another driver has it")
-assert write(CORE + "bind", vf0) == "No such device"
-assert write(PCI + vf0 + "/driver_override", "x" * 4095) == "Invalid argument"
-assert read(PCI + vf0 + "/driver_override") == "vfio-pci"
-assert write(PCI + vf0 + "/driver_override", "\n") == "good"
-assert read(PCI + vf0 + "/driver_override") == "(null)"
-assert write(CORE + "unbind", vf0) == "No such device"
-assert write(CORE + "bind", vf0) == "Device or resource busy"
-assert write("/sys/bus/pci/drivers/vfio-pci/unbind", vf0) == "good"
-assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
-assert write("/sys/bus/pci/drivers_probe", "0000:00:1f.7") == "No such device"
-look("it is probed again")
-assert write(CORE + "bind", vf0) == "Device or resource busy"
-assert write(CORE + "bind", "0000:00:1f.7") == "No such device"
+def drivers():
+    vf0, vf1 = plugged()
+    refusals = {
+        "70000": "Invalid argument",
+        "x": "Invalid argument",
+        "17": "Numerical result out of range",
+        "1": "Device or resource busy",
+    }
+    for text, error in refusals.items():
+        assert write(PCI + PF + "/sriov_numvfs", text) == error, text
+    assert write(CORE + "unbind", vf0) == "good"
+    assert write(CORE + "unbind", vf0) == "No such device"
+    look("the first one is unbound")
+    assert write(PCI + vf0 + "/driver_override", "vfio-pci") == "good"
+    assert write(CORE + "bind", vf0) == "No such device"
+    look("it is for another driver")
+    assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
+    assert name(PCI + vf0 + "/driver") == "vfio-pci" and "DRIVER=vfio-pci\n" in read(PCI + vf0 + "/uevent")
+    look("another driver has it")
+    assert write(CORE + "bind", vf0) == "No such device"
+    assert write(PCI + vf0 + "/driver_override", "x" * 4095) == "Invalid argument"
+    assert read(PCI + vf0 + "/driver_override") == "vfio-pci"
+    assert write(PCI + vf0 + "/driver_override", "\n") == "good"
+    assert read(PCI + vf0 + "/driver_override") == "(null)"
+    assert write(CORE + "unbind", vf0) == "No such device"
+    assert write(CORE + "bind", vf0) == "Device or resource busy"
+    assert write("/sys/bus/pci/drivers/vfio-pci/unbind", vf0) == "good"
+    assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
+    assert write("/sys/bus/pci/drivers_probe", "0000:00:1f.7") == "No such device"
+    look("it is probed again")
+    assert write(CORE + "bind", vf0) == "Device or resource busy"
+    assert write(CORE + "bind", "0000:00:1f.7") == "No such device"
 
-assert write(PCI + PF + "/sriov_numvfs", "0") == "good"
-assert write(PCI + PF + "/sriov_drivers_autoprobe", "maybe") == "Invalid argument"
-assert write(PCI + PF + "/sriov_drivers_autoprobe", "0") == "good"
-assert write(PCI + PF + "/sriov_numvfs", "2") == "good"
-look("two that no driver gets")
-assert write(CORE + "bind", vf0) == "No such device"
-assert write("/sys/bus/pci/drivers_probe", vf0) == "good" and name(PCI + vf0 + "/driver") is None
-assert write(PCI + vf0 + "/driver_override", "mlx5_core") == "good"
-assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
-look("the first one is given by name")
-assert write(PCI + PF + "/sriov_drivers_autoprobe", "1") == "good"
-assert write(CORE + "bind", vf1) == "good"
-look("the second one is given")
+    assert write(PCI + PF + "/sriov_numvfs", "0") == "good"
+    assert write(PCI + PF + "/sriov_drivers_autoprobe", "maybe") == "Invalid argument"
+    assert write(PCI + PF + "/sriov_drivers_autoprobe", "0") == "good"
+    assert write(PCI + PF + "/sriov_numvfs", "2") == "good"
+    look("two that no driver gets")
+    assert write(CORE + "bind", vf0) == "No such device"
+    assert write("/sys/bus/pci/drivers_probe", vf0) == "good" and name(PCI + vf0 + "/driver") is None
+    assert write(PCI + vf0 + "/driver_override", "mlx5_core") == "good"
+    assert write("/sys/bus/pci/drivers_probe", vf0) == "good"
+    look("the first one is given by name")
+    assert write(PCI + PF + "/sriov_drivers_autoprobe", "1") == "good"
+    assert write(CORE + "bind", vf1) == "good"
+    look("the second one is given")
 
-# The switch.
-run(f"devlink dev eswitch set {CARD} mode switchdev")
-look("switchdev")
-run(f"devlink port function set {CARD}/1 hw_addr 00:00:00:00:77:77")
-assert write(CORE + "unbind", vf0) == "good" and write(CORE + "bind", vf0) == "good"
-views = look("the first one has an address")
-assert views.links["enp0s9f0v0"]["address"] == "00:00:00:00:77:77"
 
-# Network devices.
-run("ip link set enp0s9f0r0 name uplift")
-views = look("a representor is renamed")
-assert views.ports[CARD + "/1"]["netdev"] == "uplift"
-run(f"ip link set {UPLINK} up mtu 9000 address 02:00:00:00:00:01")
-views = look("the uplink is up")
-assert views.links[UPLINK]["address"] == "02:00:00:00:00:01" and views.links[UPLINK]["mtu"] == 9000
-run("ip netns add n1")
-run("ip link set enp0s9f0v1 netns n1")
-look("a virtual function's device is elsewhere")
-assert listed(PCI + vf1 + "/net") == []
-assert "enp0s9f0v1" in run("ip netns exec n1 ls /sys/class/net")
-run("ip netns del n1")
-wait("it returns", lambda: "enp0s9f0v1" in listed(NET))
-look("it is back")
+def switch():
+    vf0, vf1 = plugged()
+    run(f"devlink dev eswitch set {CARD} mode switchdev")
+    look("switchdev")
+    run(f"devlink port function set {CARD}/1 hw_addr 00:00:00:00:77:77")
+    assert write(CORE + "unbind", vf0) == "good" and write(CORE + "bind", vf0) == "good"
+    views = look("the first one has an address")
+    assert views.links["enp0s9f0v0"]["address"] == "00:00:00:00:77:77"
 
-# A sub-function.
-run(f"devlink port add {CARD} flavour pcisf pfnum 0 sfnum 88")
-SF = CARD + "/32768"
-look("a sub-function")
-assert states(SF) == ("inactive", "detached")
-run(f"devlink port function set {SF} hw_addr 00:00:00:00:88:88 state active")
-wait("it attaches", lambda: states(SF) == ("active", "attached"))
-sf = os.path.basename(glob.glob(AUX + "mlx5_core.sf.*")[0])
-look("it is active")
-run(f"devlink dev param set auxiliary/{sf} name enable_eth value true cmode driverinit")
-run(f"devlink dev reload auxiliary/{sf}")
-views = look("it has a network device")
-netdev = next(port["netdev"] for port in views.ports.values() if port["flavour"] == "virtual" and views.links[port["netdev"]]["address"] == "00:00:00:00:88:88")
-assert name(NET + netdev + "/device") == sf
-assert write("/sys/bus/auxiliary/drivers/mlx5_core.sf/unbind", sf) == "good"
-wait("its port says so", lambda: states(SF) == ("active", "detached"))
-look("its driver is gone")
-assert write("/sys/bus/auxiliary/drivers/mlx5_core.sf/bind", sf) == "good"
-wait("its port says so", lambda: states(SF) == ("active", "attached"))
-look("its driver is back")
-run(f"devlink port function set {SF} state inactive")
-wait("it detaches", lambda: states(SF) == ("inactive", "detached"))
-look("it is inactive")
-run(f"devlink port del {SF}")
-look("it is deleted")
+    # Network devices.
+    run("ip link set enp0s9f0r0 name uplift")
+    views = look("a representor is renamed")
+    assert views.ports[CARD + "/1"]["netdev"] == "uplift"
+    run(f"ip link set {UPLINK} up mtu 9000 address 02:00:00:00:00:01")
+    views = look("the uplink is up")
+    assert views.links[UPLINK]["address"] == "02:00:00:00:00:01" and views.links[UPLINK]["mtu"] == 9000
+    run("ip netns add n1")
+    run("ip link set enp0s9f0v1 netns n1")
+    look("a virtual function's device is elsewhere")
+    assert listed(PCI + vf1 + "/net") == []
+    assert "enp0s9f0v1" in run("ip netns exec n1 ls /sys/class/net")
+    run("ip netns del n1")
+    wait("it returns", lambda: "enp0s9f0v1" in listed(NET))
+    look("it is back")
 
-# Parts.
-assert write("/sys/bus/auxiliary/drivers/mlx5_core.eth/unbind", "mlx5_core.eth.0") == "good"
-look("the Ethernet part is unbound")
-assert write("/sys/bus/auxiliary/drivers/mlx5_core.eth/bind", "mlx5_core.eth.0") == "good"
-look("the Ethernet part is bound")
-run(f"devlink dev eswitch set {CARD} mode legacy")
-look("legacy")
-assert write("/sys/bus/auxiliary/drivers/mlx5_ib.rdma/unbind", "mlx5_core.rdma.0") == "good"
-look("the InfiniBand part is unbound")
-assert write("/sys/bus/auxiliary/drivers/mlx5_ib.rdma/bind", "mlx5_core.rdma.0") == "good"
-look("the InfiniBand part is bound")
 
-# The function.
-run(f"devlink dev reload {CARD}")
-look("reloaded")
-run("ip netns add n2")
-run(f"devlink dev reload {CARD} netns n2")
-assert UPLINK not in listed(NET) and listed(PCI + PF + "/net") == []
-netns = "n2"
-assert [UPLINK] == [port["netdev"] for port in parsed("devlink -j port show")["port"].values()]
-assert UPLINK in run("ls /sys/class/net") and read(PCI + PF + "/driver/uevent") == "Permission denied"
-netns = None
-run("ip netns del n2")
-wait("it returns", lambda: CARD in parsed("devlink -j dev show")["dev"] and UPLINK in listed(NET))
-look("back from another namespace")
-assert write(CORE + "unbind", PF) == "good"
-look("unbound")
-assert refused(f"devlink dev eswitch show {CARD}").endswith("No such device")
-assert write(CORE + "bind", PF) == "good"
-look("bound")
-assert write(PCI + PF + "/sriov_numvfs", "1") == "good"
-assert write(PCI + vf0 + "/remove", "1") == "good" and not os.path.exists(PCI + vf0)
-assert write(PCI + PF + "/sriov_numvfs", "0") == "good"
-assert write(PCI + PF + "/sriov_numvfs", "1") == "good"
-look("a virtual function was removed and made again")
-assert write(PCI + PF + "/remove", "0") == "good"
-assert write(PCI + PF + "/remove", "1") == "good"
-assert not os.path.exists(PCI + PF)
-look("removed")
-assert write("/sys/bus/pci/rescan", "1") == "good"
-look("found again")
+def subfunctions():
+    run(f"devlink dev eswitch set {CARD} mode switchdev")
+    run(f"devlink port add {CARD} flavour pcisf pfnum 0 sfnum 88")
+    look("a sub-function", settles=True)
+    assert states(SF) == ("inactive", "detached")
+    run(f"devlink port function set {SF} hw_addr 00:00:00:00:88:88 state active")
+    wait("it attaches", lambda: states(SF) == ("active", "attached"))
+    sf = os.path.basename(glob.glob(AUX + "mlx5_core.sf.*")[0])
+    look("it is active", settles=True)
+    run(f"devlink dev param set auxiliary/{sf} name enable_eth value true cmode driverinit")
+    run(f"devlink dev reload auxiliary/{sf}")
+    views = look("it has a network device", settles=True)
+    netdev = next(port["netdev"] for port in views.ports.values() if port["flavour"] == "virtual" and views.links[port["netdev"]]["address"] == "00:00:00:00:88:88")
+    assert name(NET + netdev + "/device") == sf
+    assert write("/sys/bus/auxiliary/drivers/mlx5_core.sf/unbind", sf) == "good"
+    wait("its port says so", lambda: states(SF) == ("active", "detached"))
+    look("its driver is gone", settles=True)
+    assert write("/sys/bus/auxiliary/drivers/mlx5_core.sf/bind", sf) == "good"
+    wait("its port says so", lambda: states(SF) == ("active", "attached"))
+    look("its driver is back", settles=True)
+    run(f"devlink port function set {SF} state inactive")
+    wait("it detaches", lambda: states(SF) == ("inactive", "detached"))
+    look("it is inactive", settles=True)
+    run(f"devlink port del {SF}")
+    look("it is deleted", settles=True)
+
+
+def parts():
+    plugged()
+    run(f"devlink dev eswitch set {CARD} mode switchdev")
+    assert write("/sys/bus/auxiliary/drivers/mlx5_core.eth/unbind", "mlx5_core.eth.0") == "good"
+    look("the Ethernet part is unbound")
+    assert write("/sys/bus/auxiliary/drivers/mlx5_core.eth/bind", "mlx5_core.eth.0") == "good"
+    look("the Ethernet part is bound")
+    run(f"devlink dev eswitch set {CARD} mode legacy")
+    look("legacy")
+    assert write("/sys/bus/auxiliary/drivers/mlx5_ib.rdma/unbind", "mlx5_core.rdma.0") == "good"
+    look("the InfiniBand part is unbound")
+    assert write("/sys/bus/auxiliary/drivers/mlx5_ib.rdma/bind", "mlx5_core.rdma.0") == "good"
+    look("the InfiniBand part is bound")
+
+
+def function():
+    global netns
+    vf0, _ = plugged()
+    run(f"devlink dev reload {CARD}")
+    look("reloaded")
+    run("ip netns add n2")
+    run(f"devlink dev reload {CARD} netns n2")
+    assert UPLINK not in listed(NET) and listed(PCI + PF + "/net") == []
+    netns = "n2"
+    assert [UPLINK] == [port["netdev"] for port in parsed("devlink -j port show")["port"].values()]
+    assert UPLINK in run("ls /sys/class/net") and read(PCI + PF + "/driver/uevent") == "Permission denied"
+    netns = None
+    run("ip netns del n2")
+    wait("it returns", lambda: CARD in parsed("devlink -j dev show")["dev"] and UPLINK in listed(NET))
+    look("back from another namespace")
+    assert write(CORE + "unbind", PF) == "good"
+    look("unbound")
+    assert write(PCI + PF + "/sriov_numvfs", "1") == "No such file or directory"
+    assert write(PCI + PF + "/uevent", "add") == "good" and write(PCI + PF + "/uevent", "appear") == "Invalid argument"
+    assert refused(f"devlink dev eswitch show {CARD}").endswith("No such device")
+    assert write(CORE + "bind", PF) == "good"
+    look("bound")
+    assert write("/sys/bus/pci/drivers_autoprobe", "0") == "good"
+    assert write(PCI + PF + "/sriov_numvfs", "1") == "good" and name(PCI + vf0 + "/driver") is None
+    assert write("/sys/bus/pci/drivers_autoprobe", "1") == "good" and name(PCI + vf0 + "/driver") is None
+    look("a virtual function that the bus offers to nobody")
+    assert write("/sys/bus/pci/drivers_probe", vf0) == "good" and name(PCI + vf0 + "/driver") == "mlx5_core"
+    look("until it is told to")
+    assert write(PCI + vf0 + "/remove", "1") == "good" and not os.path.exists(PCI + vf0)
+    assert write(PCI + PF + "/sriov_numvfs", "0") == "good"
+    assert write(PCI + PF + "/sriov_numvfs", "1") == "good"
+    look("a virtual function was removed and made again")
+    assert write(PCI + PF + "/remove", "0") == "good"
+    assert write(PCI + PF + "/remove", "1") == "good"
+    assert not os.path.exists(PCI + PF)
+    look("removed")
+    assert write("/sys/bus/pci/rescan", "1") == "good"
+    look("found again")
+
+
+{part.__name__: part for part in (drivers, switch, subfunctions, parts, function)}[sys.argv[1]]()
