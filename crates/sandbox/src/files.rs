@@ -13,6 +13,7 @@ mod inodes;
 mod pool;
 mod real;
 mod server;
+mod views;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -74,8 +75,11 @@ fn mount(trees: Trees, wire: Arc<Wire>) -> Result<OwnedFd> {
     let mut config = Config::default();
     config.acl = SessionACL::All;
     let server = server::Server::new(trees, wire);
+    let views = Arc::clone(&server.views);
     let broken = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     let session = Session::from_fd(server, device, SessionACL::All, config).map_err(broken)?;
+    // It is set only here.
+    let _ = views.notifier.set(session.notifier());
     std::thread::Builder::new()
         .name("fuse".into())
         .spawn(move || session.run())

@@ -217,6 +217,11 @@ impl Wire {
         }
     }
 
+    /// Whether a namespace has been made known and has not ended since.
+    pub(crate) fn knows(&self, cookie: u64) -> bool {
+        lock(&self.known).contains_key(&cookie)
+    }
+
     /// Whether this is the namespace the machine started in, in which every thread but the wire's is.
     pub(crate) fn is_first(&self, cookie: u64) -> bool {
         cookie == self.first.load(Ordering::Relaxed)

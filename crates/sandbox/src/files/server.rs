@@ -26,6 +26,7 @@ use super::Trees;
 use super::caller::Requester;
 use super::inodes::{Inode, Inodes};
 use super::pool::Pool;
+use super::views::Views;
 use super::{graft, real};
 use crate::wire::Wire;
 
@@ -64,6 +65,7 @@ pub(super) struct Server {
     /// What is never removed.
     lasting: Vec<Arc<Node>>,
     inodes: Inodes,
+    pub(super) views: Arc<Views>,
     pool: Pool,
     opened: Mutex<(u64, HashMap<u64, Arc<Opened>>)>,
     since: SystemTime,
@@ -84,6 +86,7 @@ impl Server {
             shared: shared.collect(),
             lasting: lasting.collect(),
             trees,
+            views: Arc::new(Views::new(Arc::clone(&wire))),
             wire,
             inodes: Inodes::default(),
             pool: Pool::default(),
@@ -255,6 +258,9 @@ impl Filesystem for Server {
             .and_then(|parent| self.find(requester, &parent, name.to_str()?));
         match found {
             Some(inode) => {
+                if let Inode::View(view) = inode {
+                    self.views.meet(view, requester, &self.pool);
+                }
                 let number = self.inodes.tell(&inode);
                 let attributes = self.attributes(number, &inode);
                 reply.entry(&self.lifetime(&inode), &attributes, Generation(0));

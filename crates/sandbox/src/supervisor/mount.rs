@@ -159,7 +159,7 @@ struct Place {
     flags: MoveMountFlags,
 }
 
-/// Finds out all that can only be found out from our own namespaces. `files` is the root of the served file system.
+/// Finds out all that can only be found out from our own namespaces, of which the network namespace is left on the way. `files` is the root of the served file system.
 fn prepare(tid: u32, files: &OwnedFd, sysfs: Sysfs, place: &Place) -> Result<Prepared> {
     let caller = Credentials::of(tid)?;
     if caller.caps.effective & (1 << sys::CAP_SYS_ADMIN) == 0 {
@@ -174,6 +174,8 @@ fn prepare(tid: u32, files: &OwnedFd, sysfs: Sysfs, place: &Place) -> Result<Pre
     };
     let net = open("net")?;
     let view = View(netns::cookie_of(net.as_fd())?);
+    // Who looks up a view for the first time should be in its namespace.
+    sys::setns(net.as_fd(), libc::CLONE_NEWNET)?;
     let foreign = NamespaceId::of_process(tid, "user")? != NamespaceId::own("user")?;
     Ok(Prepared {
         sysfs,
@@ -181,23 +183,20 @@ fn prepare(tid: u32, files: &OwnedFd, sysfs: Sysfs, place: &Place) -> Result<Pre
         copies: Copies::of(files.as_fd(), view)?,
         user: foreign.then(|| open("user")).transpose()?,
         mnt: open("mnt")?,
-        net,
     })
 }
 
-/// All that is needed to mount it.
+/// All that is needed to mount it, by a thread that is in the caller's network namespace.
 struct Prepared {
     sysfs: Sysfs,
     target: OwnedFd,
     copies: Copies,
     user: Option<OwnedFd>,
     mnt: OwnedFd,
-    net: OwnedFd,
 }
 
 impl Prepared {
     fn mount(self) -> Result<()> {
-        sys::setns(self.net.as_fd(), libc::CLONE_NEWNET)?;
         sys::setns(self.mnt.as_fd(), libc::CLONE_NEWNS)?;
         // What a child user namespace owns can be entered from here as well; only there the caller's rights are ours.
         if let Some(user) = &self.user {
