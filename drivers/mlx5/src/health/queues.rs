@@ -24,8 +24,8 @@ const CQ_SIZE: u32 = 1024;
 const EQ_SIZE: u32 = 1024;
 const ICOSQ_SIZE: u32 = 64;
 
-/// `en/reporter_tx.c: sq_sw_state_type_name`; the first is set.
-const SQ_STATES: [&str; 8] = [
+/// `en/reporter_tx.c: sq_sw_state_type_name`; the first is set. One of them went, another came.
+const SQ_STATES: [&str; 9] = [
     "enabled",
     "mpwqe",
     "recovering",
@@ -34,7 +34,27 @@ const SQ_STATES: [&str; 8] = [
     "vlan_need_l2_inline",
     "pending_xsk_tx",
     "pending_tls_rx_resync",
+    "lock_needed",
 ];
+const SQ_STATE_OF_OLD: &str = "vlan_need_l2_inline";
+const SQ_STATE_OF_NEW: &str = "lock_needed";
+
+/// Kinds of traffic that are spread over the receive queues (`lib/fs_ttc.c: mlx5_traffic_types_names`).
+const TRAFFIC_TYPES: [&str; 10] = [
+    "TT_IPV4_TCP",
+    "TT_IPV6_TCP",
+    "TT_IPV4_UDP",
+    "TT_IPV6_UDP",
+    "TT_IPV4_IPSEC_AH",
+    "TT_IPV6_IPSEC_AH",
+    "TT_IPV4_IPSEC_ESP",
+    "TT_IPV6_IPSEC_ESP",
+    "TT_IPV4",
+    "TT_IPV6",
+];
+
+/// Transmit interface numbers of a port.
+const TISN_PER_PORT: u32 = 8;
 
 /// `en/reporter_rx.c: rq_sw_state_type_name`; the first is set.
 const RQ_STATES: [&str; 9] = [
@@ -80,6 +100,17 @@ impl Channel {
     }
 }
 
+/// What the kernel's reporters tell, and what they know of the card.
+#[derive(Clone, Copy)]
+struct Told {
+    /// The states of a queue by name; before, those of a receive queue as a number.
+    sw_states: bool,
+    /// What else the queues need of the hardware.
+    resources: bool,
+    /// Ports that can be aggregated.
+    lag_ports: u32,
+}
+
 /// Makes both (`en/health.c: mlx5e_health_create_reporters`); returns them in the order of their removal.
 ///
 /// # Errors
@@ -93,11 +124,16 @@ pub(crate) fn create(
         true => GRACE,
         false => 0,
     };
-    let queues = |name, diagnose: fn(&mut Fmsg), dump: fn(&mut Fmsg)| {
-        let when_open = |opened: Arc<AtomicBool>, put: fn(&mut Fmsg)| {
+    let told = Told {
+        sw_states: dev.module().kernel_is_at_least(6, 4),
+        resources: dev.module().kernel_is_at_least(6, 15),
+        lag_ports: u32::from(dev.profile().physical_functions),
+    };
+    let queues = |name, diagnose: fn(&mut Fmsg, Told), dump: fn(&mut Fmsg, Told)| {
+        let when_open = |opened: Arc<AtomicBool>, put: fn(&mut Fmsg, Told)| {
             move |fmsg: &mut Fmsg| {
                 if opened.load(Ordering::Acquire) {
-                    put(fmsg);
+                    put(fmsg, told);
                 }
                 Ok(())
             }
@@ -128,7 +164,7 @@ fn named(fmsg: &mut Fmsg, name: &str, put: impl FnOnce(&mut Fmsg)) {
 }
 
 /// `en/reporter_tx.c: mlx5e_tx_reporter_diagnose`
-fn diagnose_tx(fmsg: &mut Fmsg) {
+fn diagnose_tx(fmsg: &mut Fmsg, told: Told) {
     named(fmsg, "Common Config", |fmsg| {
         named(fmsg, "SQ", |fmsg| {
             fmsg.u64_pair_put("stride size", 64);
@@ -137,6 +173,9 @@ fn diagnose_tx(fmsg: &mut Fmsg) {
             put_cq_common(fmsg);
         });
     });
+    if told.resources {
+        put_tis(fmsg, told.lag_ports);
+    }
     fmsg.arr_pair_nest_start("SQs");
     for channel in Channel::all() {
         fmsg.obj_nest_start();
@@ -148,7 +187,13 @@ fn diagnose_tx(fmsg: &mut Fmsg) {
         fmsg.bool_pair_put("stopped", false);
         fmsg.u32_pair_put("cc", 0);
         fmsg.u32_pair_put("pc", 0);
-        put_states(fmsg, &SQ_STATES);
+        if told.sw_states {
+            let other = match told.resources {
+                true => SQ_STATE_OF_OLD,
+                false => SQ_STATE_OF_NEW,
+            };
+            put_states(fmsg, SQ_STATES.iter().filter(|state| **state != other));
+        }
         put_cq(fmsg, channel.cqn(1));
         put_eq(fmsg, channel);
         fmsg.obj_nest_end();
@@ -157,7 +202,7 @@ fn diagnose_tx(fmsg: &mut Fmsg) {
 }
 
 /// `en/reporter_rx.c: mlx5e_rx_reporter_diagnose`. "config" has another initial than that of `tx`, in the kernel too.
-fn diagnose_rx(fmsg: &mut Fmsg) {
+fn diagnose_rx(fmsg: &mut Fmsg, told: Told) {
     named(fmsg, "Common config", |fmsg| {
         named(fmsg, "RQ", |fmsg| {
             fmsg.u8_pair_put("type", 2);
@@ -173,10 +218,15 @@ fn diagnose_rx(fmsg: &mut Fmsg) {
         fmsg.u32_pair_put("channel ix", channel.0);
         fmsg.u32_pair_put("rqn", channel.rqn());
         fmsg.u8_pair_put("HW state", READY);
+        if !told.sw_states {
+            fmsg.u8_pair_put("SW state", 1);
+        }
         fmsg.u32_pair_put("WQE counter", RQ_SIZE - 1);
         fmsg.u32_pair_put("posted WQEs", RQ_SIZE - 1);
         fmsg.u32_pair_put("cc", RQ_SIZE - 1);
-        put_states(fmsg, &RQ_STATES);
+        if told.sw_states {
+            put_states(fmsg, RQ_STATES.iter());
+        }
         put_cq(fmsg, channel.cqn(0));
         put_eq(fmsg, channel);
         named(fmsg, "ICOSQ", |fmsg| {
@@ -194,12 +244,56 @@ fn diagnose_rx(fmsg: &mut Fmsg) {
         fmsg.obj_nest_end();
     }
     fmsg.arr_pair_nest_end();
+    if told.resources {
+        named(fmsg, "RX resources", put_rx_resources);
+    }
+}
+
+/// `en/reporter_tx.c: mlx5e_tx_reporter_diagnose_tis_config`
+fn put_tis(fmsg: &mut Fmsg, lag_ports: u32) {
+    fmsg.arr_pair_nest_start("TIS Config");
+    for port in 0..lag_ports {
+        fmsg.obj_nest_start();
+        fmsg.u32_pair_put("lag port", port);
+        fmsg.u32_pair_put("tc", 0);
+        fmsg.u32_pair_put("tisn", port * TISN_PER_PORT);
+        fmsg.obj_nest_end();
+    }
+    fmsg.arr_pair_nest_end();
+}
+
+/// `en/reporter_rx.c: mlx5e_rx_reporter_diagnose_rx_res`
+fn put_rx_resources(fmsg: &mut Fmsg) {
+    let types = TRAFFIC_TYPES.len() as u32;
+    fmsg.arr_pair_nest_start("Direct TIRs");
+    for Channel(index) in Channel::all() {
+        fmsg.obj_nest_start();
+        fmsg.u32_pair_put("ix", index);
+        fmsg.u32_pair_put("tirn", types + index);
+        fmsg.u32_pair_put("rqtn", 1 + index);
+        fmsg.obj_nest_end();
+    }
+    fmsg.arr_pair_nest_end();
+    fmsg.arr_pair_nest_start("RSS");
+    fmsg.obj_nest_start();
+    fmsg.u32_pair_put("Index", 0);
+    fmsg.u32_pair_put("rqtn", 0);
+    fmsg.arr_pair_nest_start("TIRs Numbers");
+    for (tirn, name) in (0..).zip(TRAFFIC_TYPES) {
+        fmsg.obj_nest_start();
+        fmsg.string_pair_put("tt", name);
+        fmsg.u32_pair_put("tirn", tirn);
+        fmsg.obj_nest_end();
+    }
+    fmsg.arr_pair_nest_end();
+    fmsg.obj_nest_end();
+    fmsg.arr_pair_nest_end();
 }
 
 /// The first of them is set.
-fn put_states(fmsg: &mut Fmsg, names: &[&str]) {
+fn put_states<'a>(fmsg: &mut Fmsg, names: impl Iterator<Item = &'a &'static str>) {
     named(fmsg, "SW State", |fmsg| {
-        for (place, name) in names.iter().enumerate() {
+        for (place, name) in names.enumerate() {
             fmsg.u32_pair_put(name, u32::from(place == 0));
         }
     });
@@ -235,12 +329,12 @@ fn put_eq(fmsg: &mut Fmsg, Channel(index): Channel) {
 }
 
 /// `en/reporter_tx.c: mlx5e_tx_reporter_dump_all_sqs`
-fn dump_tx(fmsg: &mut Fmsg) {
+fn dump_tx(fmsg: &mut Fmsg, _told: Told) {
     dump(fmsg, "SX Slice", "SQs", "SQ", Channel::sqn);
 }
 
 /// `en/reporter_rx.c: mlx5e_rx_reporter_dump_all_rqs`
-fn dump_rx(fmsg: &mut Fmsg) {
+fn dump_rx(fmsg: &mut Fmsg, _told: Told) {
     dump(fmsg, "RX Slice", "RQs", "RQ", Channel::rqn);
 }
 
