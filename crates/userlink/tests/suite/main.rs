@@ -23,6 +23,7 @@ mod order;
 mod origin;
 mod peers;
 mod rdma;
+mod refusals;
 mod relay;
 mod spectrum;
 mod views;
