@@ -33,10 +33,12 @@ pub(crate) fn play(stage: &mut Stage) {
     stage.plug_card("0000:00:09.0", "connectx-7");
     stage.plug_card("0000:00:0a.0", "bluefield-3");
     let ops = netlink::devlink::family(stage.kernel).ops;
-    // Before the port had an instance of its own, its reporters are not simulated.
-    if stage.kernel.has(KernelVersion::V6_12) {
-        reporter(stage, "auxiliary/mlx5_core.eth.0/65535", "tx");
-    }
+    // Before, the port was the function's own.
+    let port = match stage.kernel {
+        KernelVersion::V6_1 => format!("{CARD}/65535"),
+        _ => "auxiliary/mlx5_core.eth.0/65535".to_owned(),
+    };
+    reporter(stage, &port, "tx");
     devices(stage);
     ports(stage);
     shared_buffers(stage);
