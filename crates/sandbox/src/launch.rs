@@ -7,7 +7,7 @@
 //! ```
 //! P ends when C ends, with C's status. Processes that C leaves behind lose the machine then: the listener closes with P,
 //! and each further trapped call of theirs fails with `ENOSYS`. K says its last words when P closes its side of the
-//! connection, and is killed if it has not within two seconds.
+//! connection, and is killed if it has not within a minute.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -273,17 +273,23 @@ impl Kernel {
         }
     }
 
-    /// Tells the process that the command has ended, and gives it two seconds for its last word. Whether it had ended before: the
-    /// real kernel may be slow to close what a killed process had open, but there is no word then.
+    /// Tells the process that the command has ended, and gives it time for its last word, which comes after what it has to
+    /// write. Whether it had ended before: the real kernel may be slow to close what a killed process had open, but there is no
+    /// word then.
     fn end(&self, connection: &OwnedFd) -> bool {
         let _ = rustix::net::shutdown(connection, rustix::net::Shutdown::Write);
         let mut wait = [PollFd::new(connection, PollFlags::IN)];
-        let two_seconds = Timespec {
-            tv_sec: 2,
+        // On a busy machine it may take seconds to write a graph of locks; without a bound one that hangs would never end.
+        let patience = Timespec {
+            tv_sec: 60,
             tv_nsec: 0,
         };
-        if !poll(&mut wait, Some(&two_seconds)).is_ok_and(|ready| ready > 0) {
+        if !poll(&mut wait, Some(&patience)).is_ok_and(|ready| ready > 0) {
             let _ = sys::kill(self.pid, libc::SIGKILL);
+            eprintln!(
+                "userlink: the machine did not end within {} seconds and was killed; a log or lock graph may be missing",
+                patience.tv_sec
+            );
         } else if matches!(
             sys::recv(connection.as_fd(), &mut [0; 4], 0),
             Ok(0) | Err(_)
