@@ -192,17 +192,17 @@ mod tests {
     fn what_no_machine_was_asked_has_a_source() {
         let data = Data(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance"));
         let kernels = data.kernels().expect("the file is ours");
-        let mut cards = 0;
         for kernel in &kernels {
             let transcripts = data.transcripts(kernel).expect("the files are ours");
-            for transcript in transcripts.iter().filter(|one| one.device.is_some()) {
-                cards += 1;
+            let asked_nobody = |one: &&Transcript| one.device.is_some();
+            let cards: Vec<_> = transcripts.iter().filter(asked_nobody).collect();
+            assert!(!cards.is_empty(), "no card on {}", kernel.version);
+            for transcript in cards {
                 for step in &transcript.steps {
                     let source = step.source.as_deref().unwrap_or_default();
                     assert!(source.len() > 3, "{} {}", transcript.name, step.n);
                 }
             }
         }
-        assert_eq!(cards, 8, "four for each of two kernels");
     }
 }
