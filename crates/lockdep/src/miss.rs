@@ -63,6 +63,9 @@ pub(crate) fn acquire(
     if let Some(token) = attempt.known() {
         return Ok(token);
     }
+    if let Some(token) = attempt.find_class().and_then(|()| attempt.known()) {
+        return Ok(token);
+    }
     thread.busy.set(true);
     let (mut reports, mut raised) = (Vec::new(), Vec::new());
     let result = attempt.validate(&mut graph::lock(), &mut reports, &mut raised);
@@ -175,6 +178,22 @@ impl Attempt<'_> {
         Some(self.push(word, Some(node), known))
     }
 
+    /// A lock that is taken for the first time has yet to find its class. Then its chain may well be one that others of the class
+    /// have made: most locks of a machine are new ones of an old class.
+    fn find_class(&self) -> Option<()> {
+        if self.has_class() {
+            return None;
+        }
+        self.thread.busy.set(true);
+        self.map.set_class(graph::lock().resolve(self.map));
+        self.thread.busy.set(false);
+        self.has_class().then_some(())
+    }
+
+    fn has_class(&self) -> bool {
+        Word(self.map.word()).class() != 0
+    }
+
     /// The thread has made this step. Not in a signal handler: it may have interrupted the thread while that was looking.
     fn remember(&self, from: Node, word: Word, known: Known, to: Node) {
         if !word.has(Word::IN_HANDLER) {
@@ -205,12 +224,11 @@ impl Attempt<'_> {
         reports: &mut Vec<Arc<Report>>,
         raised: &mut Vec<Arc<Report>>,
     ) -> Result<(Word, Option<Node>, Known), WouldDeadlock> {
-        self.map.set_class(graph.resolve(self.map));
         let from = self
             .thread
             .settle(&mut |from, word| graph.stand(from, word));
         let mut next = self.lock(None);
-        let has_class = Word(self.map.word()).class() != 0;
+        let has_class = self.has_class();
         if !has_class {
             next.word = Word(next.word.0 | Word::UNCHECKED);
         }
