@@ -12,15 +12,13 @@ use rustix::io::Errno;
 use super::{function, sriov};
 use crate::device::Device;
 
-/// Of a PCI Express function.
+/// How large it is, for a function of PCI Express.
 const SIZE: usize = 4096;
 
 const COMMAND: usize = 0x04;
 const COMMAND_MEMORY_MASTER: u16 = 0x0006;
 const STATUS: usize = 0x06;
 const STATUS_CAPABILITIES: u16 = 0x0010;
-const HEADER_TYPE: usize = 0x0e;
-const MULTIFUNCTION: u8 = 0x80;
 const CAPABILITIES: usize = 0x34;
 /// Where the capability of PCI Express is.
 const EXPRESS: usize = 0x60;
@@ -68,9 +66,6 @@ fn space(device: &Arc<Device>) -> Option<Vec<u8>> {
     }
     space.put16(STATUS, STATUS_CAPABILITIES);
     space.put32(0x08, function.class << 8 | u32::from(function.revision));
-    if function.address.function() > 0 {
-        space.0[HEADER_TYPE] = MULTIFUNCTION;
-    }
     space.put16(0x2c, function.subsystem.vendor);
     space.put16(0x2e, function.subsystem.device);
     space.0[CAPABILITIES] = EXPRESS as u8;
