@@ -2,9 +2,8 @@
 
 use crate::machine::{Machine, Who};
 
-/// What `devlink monitor` hears of the end of a function with two virtual functions, two sub-functions, one of which has a network
-/// device, and a flash that is being written: nothing goes before what is on it.
-const GONE: [&str; 15] = [
+/// What `devlink monitor` hears of the end of a function: of its virtual functions, then of its ports, then of itself.
+const FUNCTION: [&str; 13] = [
     "[port,del] auxiliary/mlx5_core.eth.2/131072:",
     "[dev,del] auxiliary/mlx5_core.eth.2:",
     "[dev,del] pci/0000:00:09.2:",
@@ -14,12 +13,27 @@ const GONE: [&str; 15] = [
     "[port,del] pci/0000:00:09.0/1:",
     "[port,del] pci/0000:00:09.0/2:",
     "[port,del] pci/0000:00:09.0/32768:",
-    "[port,del] auxiliary/mlx5_core.eth.4/16777216:",
-    "[dev,del] auxiliary/mlx5_core.eth.4:",
-    "[dev,del] auxiliary/mlx5_core.sf.4:",
     "[port,del] pci/0000:00:09.0/32769:",
-    "[dev,del] auxiliary/mlx5_core.sf.5:",
     "[port,del] auxiliary/mlx5_core.eth.0/65535:",
+    "[dev,del] auxiliary/mlx5_core.eth.0:",
+    "[dev,del] pci/0000:00:09.0:",
+];
+
+/// The sub-functions hear from the firmware that they are to go, when their ports are gone, and go before the function is gone:
+/// one with a network device, one without.
+const SUB_FUNCTIONS: [&[&str]; 2] = [
+    &[
+        "[port,del] pci/0000:00:09.0/32768:",
+        "[port,del] auxiliary/mlx5_core.eth.4/16777216:",
+        "[dev,del] auxiliary/mlx5_core.eth.4:",
+        "[dev,del] auxiliary/mlx5_core.sf.4:",
+        "[dev,del] pci/0000:00:09.0:",
+    ],
+    &[
+        "[port,del] pci/0000:00:09.0/32769:",
+        "[dev,del] auxiliary/mlx5_core.sf.5:",
+        "[dev,del] pci/0000:00:09.0:",
+    ],
 ];
 
 #[test]
@@ -75,18 +89,20 @@ userlink run --firmware "$PWD" -- sh commands
         )
         .good();
     let (order, left) = ran.out.split_once("== left\n").expect("both halves");
-    let mut expected = vec!["removed: 0", "flashed: 0"];
-    expected.extend(GONE);
-    expected.extend([
-        "[dev,del] auxiliary/mlx5_core.eth.0:",
-        "[dev,del] pci/0000:00:09.0:",
-    ]);
+    let mut lines = order.lines();
     assert_eq!(
-        order.lines().collect::<Vec<_>>(),
-        expected,
+        [lines.next(), lines.next()],
+        [Some("removed: 0"), Some("flashed: 0")],
         "{}",
         ran.tail()
     );
+    let heard: Vec<_> = lines.collect();
+    assert_eq!(heard.len(), FUNCTION.len() + 4, "{}", ran.tail());
+    for expected in [&FUNCTION[..], SUB_FUNCTIONS[0], SUB_FUNCTIONS[1]] {
+        let mut found = heard.clone();
+        found.retain(|line| expected.contains(line));
+        assert_eq!(found, expected, "{}", ran.tail());
+    }
     let expected = "\
 devlink_index/1
 pci/0000:00:09.1
