@@ -13,7 +13,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::launch::Receive;
+use crate::options::Receive;
 use crate::sys;
 
 #[cfg(target_arch = "x86_64")]

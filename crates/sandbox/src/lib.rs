@@ -10,7 +10,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | starting and ending | `launch`, `signals`, `userns`, `mounts`, `error` |
+//! | starting and ending | `options`, `launch`, `signals`, `userns`, `mounts`, `error` |
 //! | the supervisor | `filter`, `supervisor`, `opener` |
 //! | between the two | `slots`, `announce` |
 //! | the kernel process | `kernel`, `service`, `client`, `relay`, `caller`, `creds` |
@@ -35,6 +35,7 @@ mod launch;
 mod mounts;
 mod netns;
 mod opener;
+mod options;
 mod relay;
 mod rtnl;
 mod service;
@@ -50,8 +51,9 @@ pub use caller::{NetnsRef, Sender};
 pub use client::ClientSocket;
 pub use error::Error;
 pub use kernel::{KernelSide, RouteLimits};
-pub use launch::{Options, Outcome, Receive, run};
+pub use launch::run;
 pub use netns::open_by_cookie;
+pub use options::{Options, Outcome, Receive};
 pub use service::{Service, Session};
 pub use slots::SocketOptions;
 pub use tap::Taps;

@@ -349,12 +349,11 @@ def interrupted():
 
     signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
-    start = time.monotonic()
     try:
         client.recvmsg(100)
         raise AssertionError("received nothing?")
     except Alarm:
-        assert time.monotonic() - start < 1
+        pass
     assert ask(client, "after") == b"after"
 
 
