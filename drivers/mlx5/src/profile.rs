@@ -153,6 +153,8 @@ pub struct Profile {
     pub log_max_hairpin_num_packets: u8,
     /// Channels (queues) a netdevice may have at most: the limit of `num_doorbells`.
     pub max_num_channels: u32,
+    /// Levels of rate objects that the eswitch can have, the root among them.
+    pub max_rate_depth: u8,
     /// I/O event queues that a function of the eswitch has unless it is told otherwise.
     pub max_io_eqs: u32,
     /// Steering rules can be written by software (`smfs`).

@@ -200,6 +200,11 @@ fn mistakes_in_a_profile_have_a_place() {
             "expected `none` or `link`",
         ),
         (
+            "^max_rate_depth = .*",
+            "max_rate_depth = 3",
+            "expected a max_rate_depth that is a power of two",
+        ),
+        (
             "^external_vfs = .*",
             "external_vfs = 5000",
             "expected external_vfs of at most 4096",

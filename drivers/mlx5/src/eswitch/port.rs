@@ -41,7 +41,7 @@ pub(crate) fn port_register(
     let port = change.objects.port_register(index, Some(attrs), ops)?;
     change
         .objects
-        .rate_leaf_create(&port, Arc::new(Scheduling), None)?;
+        .rate_leaf_create(&port, Arc::new(Scheduling::leaf()), None)?;
     if vport.kind() == VportKind::HostPf {
         resources::port_register(dev, change.objects, index)?;
     }

@@ -127,6 +127,7 @@ struct Capabilities {
     log_max_mc_list: Spanned<u8>,
     log_max_hairpin_packets: Spanned<u8>,
     max_channels: u32,
+    max_rate_depth: Spanned<u8>,
     max_io_eqs: u32,
     pcie_congestion_events: bool,
     swp_l4_csum_l4_only: bool,
@@ -184,6 +185,10 @@ impl File {
         at_most(&capabilities.log_max_mc_list, 16, "log_max_mc_list")?;
         let hairpin = &capabilities.log_max_hairpin_packets;
         at_most(hairpin, 16, "log_max_hairpin_packets")?;
+        let depth = &capabilities.max_rate_depth;
+        expect(depth.get_ref().is_power_of_two(), depth, || {
+            "expected a max_rate_depth that is a power of two".into()
+        })?;
 
         let Mac([a, b, c, d, e, f]) = identity.base_mac;
         Ok(Profile {
@@ -214,6 +219,7 @@ impl File {
             roce: capabilities.roce,
             log_max_hairpin_num_packets: capabilities.log_max_hairpin_packets.into_inner(),
             max_num_channels: capabilities.max_channels,
+            max_rate_depth: capabilities.max_rate_depth.into_inner(),
             max_io_eqs: capabilities.max_io_eqs,
             sw_steering: capabilities.software_steering,
             hw_steering: capabilities.hardware_steering,

@@ -7,6 +7,7 @@ mod dpu;
 mod ends;
 mod functions_on_the_bus;
 mod modes;
+mod rates;
 mod sub_functions;
 #[path = "../support/mod.rs"]
 mod support;
