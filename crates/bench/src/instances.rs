@@ -209,12 +209,15 @@ fn ports(rows: &mut Vec<Row>) -> Result<()> {
             3.0 * floor,
             row("  one port of it", "ns", each, floor, "one of 100"),
         ),
-        row(
-            "memory of a port",
-            "B",
-            memory,
-            size_of::<devlink::Port>() as f64,
-            "struct Port",
+        at_most(
+            1024.0,
+            row(
+                "memory of a port",
+                "B",
+                memory,
+                size_of::<devlink::Port>() as f64,
+                "struct Port",
+            ),
         ),
     ]);
     Ok(())
@@ -236,13 +239,8 @@ fn instances(rows: &mut Vec<Row>) -> Result<()> {
         if many == MANY {
             let memory = (resident()? - before) / f64::from(MANY);
             let size = size_of::<Devlink>() as f64;
-            rows.push(row(
-                "memory of an instance",
-                "B",
-                memory,
-                size,
-                "struct Devlink",
-            ));
+            let row = row("memory of an instance", "B", memory, size, "struct Devlink");
+            rows.push(at_most(8192.0, row));
         }
         dumps.push(dump(&client, cmd::GET, many)? / f64::from(many));
         requests.push(each(REQUESTS, || get(&client, many - 1))?);
