@@ -17,6 +17,7 @@ mod aim;
 mod chore;
 #[path = "state_machine/dictionary.rs"]
 mod dictionary;
+mod drivers;
 #[path = "state_machine/requests.rs"]
 mod requests;
 #[path = "state_machine/tally.rs"]

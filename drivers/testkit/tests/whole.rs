@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+mod drivers;
 #[path = "whole/script.rs"]
 mod script;
 #[path = "whole/stage.rs"]

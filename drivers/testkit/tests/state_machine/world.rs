@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, iter};
 
-use driver_core::{Device, DriverCore, Firmware, FirmwareLoader, SeededRng, VirtualClock};
 use driver_testkit::Machine;
 use kernfs::{Access, Caller, Kind, Netns, Node, View};
 use lockdep::order::Held;
@@ -16,6 +15,7 @@ use netdevsim::Netdevsim;
 use netlink::KernelVersion;
 use rustix::io::Errno;
 
+use crate::drivers::Drivers;
 use crate::tally::Tally;
 
 /// Numbers of the simulated devices; one number more is tried than this.
@@ -25,19 +25,6 @@ pub(crate) const NAMESPACES: usize = 4;
 /// Where the switch and the adapter are.
 pub(crate) const SWITCH: &str = "0000:01:00.0";
 pub(crate) const ADAPTER: &str = "0000:00:09.0";
-
-/// Any firmware that is asked for, but one.
-#[derive(Debug)]
-struct AnyFirmware;
-
-impl FirmwareLoader for AnyFirmware {
-    fn request(&self, _device: Option<&Device>, name: &[u8]) -> Result<Firmware, Errno> {
-        match name {
-            b"missing" => Err(Errno::NOENT),
-            _ => Ok(Firmware::new(vec![7; 300])),
-        }
-    }
-}
 
 pub(crate) struct World {
     pub(crate) machine: Arc<Machine>,
@@ -55,27 +42,12 @@ pub(crate) struct World {
 impl World {
     /// All modules loaded, and of each device one.
     pub(crate) fn new(kernel: KernelVersion) -> Self {
-        let clock = Arc::new(VirtualClock::new());
-        let driver_core = DriverCore::new(clock, Arc::new(SeededRng::new(1)));
-        assert!(driver_core.set_firmware(Arc::new(AnyFirmware)));
-        let machine = Machine::with(kernel, driver_core);
-        let parts = || {
-            (
-                Arc::clone(&machine.driver_core),
-                Arc::clone(&machine.net_core),
-                Arc::clone(&machine.devlink),
-            )
-        };
-        let (drivers, nets, devlink) = parts();
-        let netdevsim = Netdevsim::new(drivers, nets, devlink, netdevsim::Config::default());
-        let (drivers, nets, devlink) = parts();
-        let spectrum = spectrum::Module::new(drivers, nets, devlink, spectrum::Config::default());
-        let (drivers, nets, devlink) = parts();
-        let mlx5 = mlx5::Module::new(drivers, nets, devlink, mlx5::Config::default());
-        let held = &mut Held::root();
-        netdevsim.load(held).unwrap();
-        spectrum.load(held).unwrap();
-        mlx5.load(held).unwrap();
+        let Drivers {
+            machine,
+            netdevsim,
+            spectrum,
+            mlx5,
+        } = Drivers::load(kernel);
         let world = World {
             machine,
             netdevsim,

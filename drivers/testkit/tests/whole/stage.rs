@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use driver_core::{Device, DriverCore, Firmware, FirmwareLoader, SeededRng, VirtualClock, pci};
+use driver_core::pci;
 use driver_testkit::{Client, FAMILY_ID, Machine};
 use kernfs::{Access, Nobody, View};
 use lockdep::order::Held;
@@ -14,19 +14,9 @@ use netlink::message::{
     NLMSG_ERROR, NLMSG_HDRLEN,
 };
 use netlink::{KernelVersion, RawAttrs, Writer, attr};
-use rustix::io::Errno;
 
+use crate::drivers::Drivers;
 use crate::table::{Seen, Table};
-
-/// Any firmware.
-#[derive(Debug)]
-struct Anything;
-
-impl FirmwareLoader for Anything {
-    fn request(&self, _device: Option<&Device>, _name: &[u8]) -> Result<Firmware, Errno> {
-        Ok(Firmware::new(vec![7; 300]))
-    }
-}
 
 pub(crate) struct Stage {
     pub(crate) kernel: KernelVersion,
@@ -43,26 +33,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// The drivers are loaded; no device is there.
     pub(crate) fn new(kernel: KernelVersion) -> Self {
-        let core = DriverCore::new(Arc::new(VirtualClock::new()), Arc::new(SeededRng::new(1)));
-        assert!(core.set_firmware(Arc::new(Anything)));
-        let machine = Machine::with(kernel, core);
-        let parts = || {
-            (
-                Arc::clone(&machine.driver_core),
-                Arc::clone(&machine.net_core),
-                Arc::clone(&machine.devlink),
-            )
-        };
-        let (drivers, nets, devlink) = parts();
-        let netdevsim = Netdevsim::new(drivers, nets, devlink, netdevsim::Config::default());
-        let (drivers, nets, devlink) = parts();
-        let spectrum = spectrum::Module::new(drivers, nets, devlink, spectrum::Config::default());
-        let (drivers, nets, devlink) = parts();
-        let mlx5 = mlx5::Module::new(drivers, nets, devlink, mlx5::Config::default());
-        let held = &mut Held::root();
-        netdevsim.load(held).unwrap();
-        spectrum.load(held).unwrap();
-        mlx5.load(held).unwrap();
+        let Drivers {
+            machine,
+            netdevsim,
+            spectrum,
+            mlx5,
+        } = Drivers::load(kernel);
         let client = machine.client(machine.init_net());
         let monitor = machine.client(machine.init_net()).monitor();
         Stage {
